@@ -1,0 +1,40 @@
+# The README's commands. Needs python3 with pip, and make; everything else is installed into .venv by uv.
+VENV    ?= .venv
+PYTHON  := $(VENV)/bin/python
+UV      := $(VENV)/uv/bin/uv
+READY   := $(VENV)/.ready
+ROOT    := $(CURDIR)
+
+.PHONY: help setup test test-slow test-gpu check format demo bench clean
+help:            ## this list
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
+
+setup: $(READY)  ## make the environment in .venv
+$(READY): setup.cfg constraints.txt
+	python3 -m venv $(VENV)/uv
+	$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	test -x $(PYTHON) || $(UV) venv --quiet --allow-existing --python python3 $(VENV)
+	$(UV) pip install --quiet --python $(PYTHON) --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+test: setup      ## the whole suite but the slow part, under 15 minutes on 2 cores
+	$(PYTHON) -m pytest
+
+test-slow: setup ## fuzzing and other tests that take minutes
+	$(PYTHON) -m pytest -m slow --timeout 3600
+
+test-gpu: setup  ## tests that need a CUDA device
+	$(PYTHON) -m pytest -m gpu
+
+check: setup     ## format, lint, types, and who may import whom
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+format: setup    ## let ruff rewrite what it can
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+clean:           ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

@@ -1,0 +1,1 @@
+"""Train a face recogniser on a RecordIO dataset and measure it."""

@@ -1,0 +1,1 @@
+"""synthface: face-recognition training sets of people who do not exist."""

@@ -1,0 +1,32 @@
+"""The `synthface` command. A command's module is imported when the command runs, not before."""
+
+from __future__ import annotations
+
+import sys
+
+from synthface.cli.group import LazyGroup
+
+# name → (module under synthface.cli, one line for `synthface --help`), in the order of the data's way
+COMMANDS: dict[str, tuple[str, str]] = {
+    "fit-prior": ("fit_prior", "Learn the distribution of real embeddings."),
+    "sample-ids": ("sample_ids", "Sample people who do not exist."),
+    "recipe": ("recipe", "List, show, copy and validate recipes."),
+    "doctor": ("doctor", "What this machine has, what it lacks, and what to do about it."),
+}
+
+cli = LazyGroup(
+    name="synthface",
+    commands_table=COMMANDS,
+    package="synthface.cli",
+    help="Face-recognition training sets of people who do not exist.\n\n"
+    "sample people → photograph each of them many times → pack the photos → train a recogniser → measure it.\n\n"
+    "\b\nThe main job, on the demonstration models:\n"
+    "  synthface sample-ids\n"
+    "  synthface render --ids 100 --per-id 10\n"
+    "  synthface train-fr",
+)
+
+
+def main() -> None:
+    """Entry point: runs the command and exits with its code."""
+    sys.exit(cli.run())

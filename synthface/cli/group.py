@@ -1,0 +1,106 @@
+"""click, taught three things: load commands late, suggest on typos, and print every expected failure as a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any
+
+import click
+
+from synthface.errors import SynthfaceError, did_you_mean
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules with an attribute `command`, imported on use."""
+
+    def __init__(self, *args: Any, commands_table: dict[str, tuple[str, str]], package: str, **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", {"help_option_names": ["-h", "--help"], "max_content_width": 110})
+        super().__init__(*args, **kwargs)
+        self.table = commands_table
+        self.package = package
+        self.params.append(
+            click.Option(
+                ["--version"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_print_version,
+                help="Print the version.",
+            )
+        )
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.table:
+            return None
+        command: click.Command = importlib.import_module(f"{self.package}.{self.table[cmd_name][0]}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        name = args[0] if args else ""
+        if name and not name.startswith("-") and name not in self.table:
+            hint = did_you_mean(name, list(self.table)) or "`synthface --help` lists the commands."
+            raise click.UsageError(f"There is no command '{name}'. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self.table.items()])
+
+    def run(self, args: Sequence[str] | None = None) -> int:
+        """Runs a command line; gives the exit code: 0 done, 1 failed, 2 usage or recipe, 3 partly done, 130 stopped."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        debug = "--debug" in arguments or bool(os.environ.get("SYNTHFACE_DEBUG"))
+        _sigterm_interrupts()
+        try:
+            code = self.main(args=arguments, prog_name="synthface", standalone_mode=False)
+        except click.exceptions.Exit as stop:
+            return stop.exit_code
+        except click.ClickException as error:
+            if debug:
+                raise
+            error.show()
+            return error.exit_code
+        except SynthfaceError as error:
+            if debug:
+                raise
+            click.echo(f"synthface: {error}", err=True)
+            return error.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            if debug:
+                raise
+            click.echo("synthface: stopped. What was finished is kept; the same command goes on.", err=True)
+            return INTERRUPTED
+        except BrokenPipeError:  # `synthface ... | head`
+            with contextlib.suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        return code if isinstance(code, int) else 0
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"synthface {version('synthface')}")
+        ctx.exit()
+
+
+def _sigterm_interrupts() -> None:
+    """SIGTERM stops as Ctrl-C does: at the next safe instant, with exit code 130."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(ValueError):  # not the main thread: an embedding program owns the signals
+        signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,1 @@
+"""Mathematics on the hypersphere: the prior, identities, their variation."""

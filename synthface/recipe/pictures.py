@@ -1,0 +1,128 @@
+"""Recipe sections about pictures: generator, crop, gate, render, pack."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from synthface.recipe.people import Cosine
+from synthface.recipe.section import Section, decisive, free
+
+
+class GeneratorRecipe(Section):
+    """The network that photographs an embedding, and how it is sampled (Arc2Face, sections 3.3 and 4)."""
+
+    model: str = decisive("embedded", "`embedded`, `arc2face`, or a folder in the official layout.")
+    base: str | None = decisive(
+        None, "Folder or hub id with the Stable Diffusion VAE, tokenizer and scheduler; null looks inside `model`."
+    )
+    conditioner: Literal["clip", "mlp"] = decisive(
+        "clip", "Text encoder with the substituted token (the paper), or the MLP of its ablation."
+    )
+    scheduler: str = decisive("DPMSolverMultistepScheduler", "Any diffusers scheduler class.")
+    num_inference_steps: int = decisive(25, "Denoising steps.", ge=1)
+    guidance_scale: float = decisive(3.0, "Classifier-free guidance; 1 runs without the unconditional half.", ge=0.0)
+    guidance_interval: tuple[float, float] = decisive(
+        (0.0, 1.0), "Share of the steps, from and to, during which guidance is on."
+    )
+    lora: str | None = decisive(
+        None, "LoRA weights merged into the UNet (LCM-LoRA for few steps), a folder, file or hub id."
+    )
+    vae: str | None = decisive(
+        None, "A smaller autoencoder in place of the checkpoint's (the tiny autoencoder); folder or hub id."
+    )
+    dtype: Literal["float32", "bfloat16", "float16", "auto"] = decisive(
+        "auto", "Precision; auto: bfloat16 where the device has it, else float32."
+    )
+    batch_size: int = free(8, "Pictures generated at once.", ge=1)
+    channels_last: bool = free(False, "Memory format of the UNet.")
+    compile: bool = free(False, "Compile the UNet with torch.compile.")
+    vae_slice: int = free(0, "Pictures decoded at once by the VAE; 0: the whole batch.", ge=0)
+
+    @model_validator(mode="after")
+    def _interval_is_ordered(self) -> GeneratorRecipe:
+        low, high = self.guidance_interval
+        if not 0.0 <= low <= high <= 1.0:
+            raise ValueError(f"guidance_interval [{low:g}, {high:g}] is not ordered within 0 and 1")
+        return self
+
+
+class CropRecipe(Section):
+    """From the generated picture to the 112-pixel crop that recognisers read."""
+
+    align: Literal["detect", "none"] = decisive(
+        "none", "detect: find five landmarks and warp to the ArcFace template; none: the generator draws aligned crops."
+    )
+    size: int = decisive(112, "Side of the crop, pixels.", ge=16)
+    jpeg_quality: int = decisive(95, "JPEG quality of the stored crops.", ge=95, le=100)
+    threads: int = free(2, "Threads that crop beside the device.", ge=1)
+
+
+class GateRecipe(Section):
+    """Which pictures are kept."""
+
+    min_center_similarity: Cosine | None = decisive(
+        0.3, "Least similarity of picture and conditioning center, by the conditioning encoder."
+    )
+    nearest_center: bool = decisive(True, "The nearest of all centers must be the picture's own.")
+    min_reference_similarity: Cosine | None = decisive(
+        0.2, "Least similarity to the identity's reference, by the verifier encoder."
+    )
+    reference_images: int = decisive(8, "First attempts whose verifier embeddings make the reference.", ge=1)
+    min_detection_score: float | None = decisive(None, "Least detection score.", ge=0.0, le=1.0)
+    max_yaw: float | None = decisive(None, "Largest estimated yaw, degrees.", gt=0.0, le=90.0)
+    max_pitch: float | None = decisive(None, "Largest estimated pitch, degrees.", gt=0.0, le=90.0)
+    min_sharpness: float | None = decisive(None, "Least variance of the Laplacian of the crop's luminance.", ge=0.0)
+    max_duplicate_similarity: float | None = decisive(
+        0.995, "Pictures of one identity nearer to each other than this (verifier) are duplicates.", gt=0.0, le=1.0
+    )
+    max_attempts: int = decisive(4, "Attempts at one image before the identity goes without it.", ge=1)
+
+
+class Group(Section):
+    """A group of identities with its own number of images (1.2M = 20K × 50 + 40K × 5)."""
+
+    ids: int = decisive(..., "Identities in the group.", ge=1)
+    per_id: int = decisive(..., "Images of each.", ge=1)
+
+
+class RenderRecipe(Section):
+    """How many pictures, and how the work is cut and run."""
+
+    ids: int = decisive(100, "Identities rendered: the first of the sampled ones.", ge=1)
+    per_id: int = decisive(10, "Images of each identity.", ge=1)
+    groups: tuple[Group, ...] = decisive((), "Groups of different depth; when given, ids and per_id are not used.")
+    shard_minutes: float = free(5.0, "Aimed-at time of one shard on one device.", gt=0.0)
+    launcher: Literal["local", "ray", "slurm"] = free("local", "What starts the workers.")
+    devices: tuple[str, ...] = free((), "Devices such as `cuda:0` or `cpu`; empty: all CUDA devices, else the CPU.")
+
+
+class PackRecipe(Section):
+    """The finished dataset."""
+
+    order: Literal["identity", "shuffled"] = decisive(
+        "identity", "Order of the records: by identity (classic), or a seeded shuffle for sequential readers."
+    )
+    min_images: int = decisive(1, "Identities with fewer images are left out and counted.", ge=1)
+    extra_center_copies: int = decisive(
+        0, "Further copies of each identity's center image (DCFace oversamples 5).", ge=0
+    )
+
+
+class GeneratorTrainingRecipe(Section):
+    """`train-generator`: the paper's sections 3.2 and 3.3."""
+
+    stage: Literal["finetune", "vae", "scratch"] = decisive(
+        "finetune", "finetune UNet and text encoder; train the autoencoder; train all from scratch."
+    )
+    resolution: int = decisive(512, "Side of the training pictures, pixels.", ge=16)
+    learning_rate: float = decisive(1e-6, "AdamW's step size.", gt=0.0)
+    batch_size: int = decisive(4, "Pictures a device and step.", ge=1)
+    steps: int = free(100_000, "Optimiser steps.", ge=1)
+    condition_dropout: float = decisive(
+        0.1, "Share of pictures trained without their condition, for guidance.", ge=0.0, le=1.0
+    )
+    ema_decay: float = decisive(0.9999, "Decay of the averaged weights.", ge=0.0, lt=1.0)
+    checkpoint_every: int = free(1_000, "Steps between checkpoints.", ge=1)
+    sample_every: int = free(1_000, "Steps between sample grids.", ge=1)

@@ -1,0 +1,69 @@
+"""Recipe sections about recognisers: train, evaluate."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from synthface.recipe.section import Section, decisive, free
+
+
+class AugmentRecipe(Section):
+    """Probabilities of the training augmentations (AdaFace, section 4.1)."""
+
+    flip: float = decisive(0.5, "Horizontal flip.", ge=0.0, le=1.0)
+    crop: float = decisive(0.2, "Random resized crop, the rest padded with black.", ge=0.0, le=1.0)
+    low_resolution: float = decisive(0.2, "Down- and upscaling.", ge=0.0, le=1.0)
+    photometric: float = decisive(0.2, "Brightness, contrast and saturation.", ge=0.0, le=1.0)
+    rand_augment: int = decisive(0, "RandAugment operations an image; 0: none.", ge=0)
+    rand_magnitude: int = decisive(9, "RandAugment magnitude, 0 to 30.", ge=0, le=30)
+    random_erasing: float = decisive(0.0, "Random erasing.", ge=0.0, le=1.0)
+
+
+class TrainRecipe(Section):
+    """`train-fr`: backbone, margin head, schedule."""
+
+    data: tuple[str, ...] = decisive((), "RecordIO folders or class folders; empty: the run's own dataset.")
+    data_weights: tuple[float, ...] = decisive((), "Sampling weight of each of `data`; empty: by size.")
+    backbone: str = decisive("ir_50", "ir_18 … ir_101, ir_se_50, r18 … r100, mobilefacenet, small, or timm/<name>.")
+    embedding_size: int = decisive(512, "Length of the embedding.", ge=2)
+    head: Literal["adaface", "adaface-ste", "arcface", "cosface"] = decisive("adaface", "Margin head.")
+    margin: float = decisive(0.4, "Margin m.", ge=0.0)
+    h: float = decisive(0.333, "AdaFace: concentration h of the image-quality scaler.", ge=0.0)
+    scale: float = decisive(64.0, "Logit scale s.", gt=0.0)
+    t_alpha: float = decisive(0.01, "AdaFace: momentum of the norm statistics.", ge=0.0, le=1.0)
+    epochs: int = decisive(40, "Passes over the data.", ge=1)
+    batch_size: int = decisive(512, "Images a step over all processes.", ge=1)
+    optimizer: Literal["sgd"] = decisive("sgd", "Optimiser.")
+    learning_rate: float = decisive(0.1, "Initial step size.", gt=0.0)
+    momentum: float = decisive(0.9, "SGD momentum.", ge=0.0, lt=1.0)
+    weight_decay: float = decisive(5e-4, "Weight decay, not on norms and biases.", ge=0.0)
+    schedule: Literal["step", "cosine", "poly"] = decisive("step", "Learning-rate schedule.")
+    milestones: tuple[int, ...] = decisive((24, 30, 36), "Epochs at which `step` divides the rate by ten.")
+    warmup_epochs: float = decisive(0.0, "Linear warm-up.", ge=0.0)
+    clip_grad_norm: float | None = decisive(None, "Largest gradient norm.", gt=0.0)
+    ema_decay: float | None = decisive(None, "Decay of averaged weights; null: none.", gt=0.0, lt=1.0)
+    color: Literal["rgb", "bgr"] = decisive("rgb", "Channel order that the network sees.")
+    precision: Literal["auto", "no", "bf16", "fp16"] = decisive("auto", "Autocast; auto: bf16 where the device has it.")
+    augment: AugmentRecipe = decisive(AugmentRecipe(), "Augmentations.")
+    max_corrupt: float = decisive(
+        0.001, "Share of images that may fail to decode before training stops.", ge=0.0, le=1.0
+    )
+    workers: int = free(2, "Threads that read, decode and augment.", ge=0)
+    device: str = free("auto", "auto, cpu, cuda, cuda:N.")
+    compile: bool = free(False, "Compile the backbone with torch.compile.")
+    checkpoint_every: int = free(1_000, "Steps between checkpoints.", ge=1)
+    log_every: int = free(1, "Steps between log lines.", ge=1)
+    tensorboard: bool = free(False, "Also write TensorBoard events.")
+
+
+class EvaluateRecipe(Section):
+    """Verification by insightface's protocol."""
+
+    benchmarks: str | None = free(
+        None, "Folder with `lfw.bin`, `cfp_fp.bin`, …; null: the parametric sets of the embedded recipe."
+    )
+    names: tuple[str, ...] = decisive(("lfw", "cfp_fp", "cplfw", "agedb_30", "calfw"), "Sets that make the table.")
+    folds: int = decisive(10, "Folds, unshuffled.", ge=2)
+    flip: bool = decisive(True, "Add the embedding of the mirrored image.")
+    bootstrap: int = decisive(1_000, "Resamples of the pairs for the confidence interval.", ge=0)
+    batch_size: int = free(128, "Images embedded at once.", ge=1)

@@ -1,0 +1,148 @@
+"""The run directory: where the artefacts of one dataset live, and the memory of how each was made.
+
+    run/recipe.yaml   the resolved recipe, every value written out
+    run/run.json      versions, hardware, and per stage: decisive values, input hashes, command, time
+
+A stage is one arrow of the data's way. Its record keeps every value on which its bytes depend; a command that comes
+back with other values is refused instead of mixing two datasets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from synthface import files, recipe
+from synthface.errors import RunConflictError
+from synthface.recipe import Recipe
+
+# stage → the recipe's values that decide its bytes; stages in the order of the data's way
+STAGES: dict[str, tuple[str, ...]] = {
+    "fit-prior": ("seed", "prior"),
+    "sample-ids": ("seed", "prior", "identities"),
+    "perturb": ("seed", "prior", "identities", "perturb"),
+    "render": ("seed", "encoder", "prior", "identities", "perturb", "generator", "crop", "gate", "render"),
+    "pack": ("seed", "encoder", "prior", "identities", "perturb", "generator", "crop", "gate", "render", "pack"),
+    "train-fr": ("seed", "train"),
+}
+_PACKAGES = ("synthface", "numpy", "faiss-cpu", "scikit-learn", "torch", "diffusers", "transformers", "onnxruntime")
+
+
+class RunDirectory:
+    """One run directory. Creating the object touches nothing; `enter` does."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    identities = property(lambda self: self.path / "identities.safetensors")
+    prior = property(lambda self: self.path / "prior.safetensors")
+    conditions = property(lambda self: self.path / "conditions.safetensors")
+    dataset = property(lambda self: self.path / "dataset")
+    shards = property(lambda self: self.path / "shards")
+    fr = property(lambda self: self.path / "fr")
+    report = property(lambda self: self.path / "report")
+    recipe_file = property(lambda self: self.path / "recipe.yaml")
+    record_file = property(lambda self: self.path / "run.json")
+
+    def record(self) -> dict[str, Any]:
+        """The content of run.json, or an empty record."""
+        if not self.record_file.exists():
+            return {"stages": {}, "history": []}
+        content: dict[str, Any] = files.read_json(self.record_file)
+        return content
+
+    @contextlib.contextmanager
+    def enter(self, stage: str, chosen: Recipe, decisive: dict[str, Any] | None = None) -> Iterator[None]:
+        """Locks the directory, refuses other decisive values, writes recipe.yaml and run.json, runs the block.
+
+        `decisive` adds values that the recipe cannot know, such as the hash of the prior. Raises RunConflictError
+        that names the keys in which the directory and the recipe differ, OutputError when another process is at work.
+        """
+        values = decisive_values(stage, chosen, decisive)
+        with files.exclusive(self.path / ".lock", f"the run directory {self.path}"):
+            record = self.record()
+            self._check(stage, values, record)
+            files.remove_leftovers(self.path)
+            record["stages"][stage] = {"decisive": values}
+            record["machine"] = machine()
+            record["history"] = [*record["history"], {"command": command_line(), "stage": stage, "started": _now()}]
+            files.write_json(self.record_file, record)
+            recipe.write(chosen, self.recipe_file)
+            yield
+
+    def _check(self, stage: str, values: dict[str, Any], record: dict[str, Any]) -> None:
+        order = list(STAGES)
+        differing: list[str] = []
+        for known in order[: order.index(stage) + 1]:
+            made_with = record["stages"].get(known, {}).get("decisive")
+            if made_with is None:
+                continue
+            for key in sorted(set(made_with) & set(values) if known != stage else set(made_with) | set(values)):
+                if made_with.get(key) != values.get(key):
+                    line = f"\n  {key}: {_show(made_with, key)} in the directory, {_show(values, key)} now"
+                    if line not in differing:
+                        differing.append(line)
+        if differing:
+            raise RunConflictError(
+                f"The run directory {self.path} was made with other values:{''.join(differing)}",
+                "\nGive those values again, or start another directory with --run.",
+            )
+
+
+def decisive_values(stage: str, chosen: Recipe, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Dotted key → value of everything that decides the bytes of `stage`."""
+    values: dict[str, Any] = {}
+    for part in STAGES[stage]:
+        section = getattr(chosen, part)
+        values.update(_flatten(part, section.decisive() if isinstance(section, recipe.Section) else section))
+    return {**values, **(extra or {})}
+
+
+def machine() -> dict[str, Any]:
+    """Versions and hardware, for the record."""
+    versions = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "processor": processor_name(),
+        "versions": versions,
+    }
+
+
+def processor_name() -> str:
+    """The CPU's name as the kernel tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def command_line() -> str:
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def _flatten(prefix: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict) and value:
+        return {key: item for name, part in value.items() for key, item in _flatten(f"{prefix}.{name}", part).items()}
+    return {prefix: value}
+
+
+def _show(values: dict[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "absent"
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
