@@ -22,7 +22,7 @@ class EncoderRecipe(Section):
     verifier: str | None = decisive(
         "embedded-verifier", "An independent encoder that judges pictures; same kinds of value, or null for none."
     )
-    dimension: int = decisive(512, "Length of the embedding.", ge=2)
+    dimension: int | None = decisive(None, "Length of the embedding; null takes what the encoder gives.", ge=2)
     detector: str | None = decisive(
         None, "Face detector with five landmarks (name or ONNX file); null when pictures are aligned already."
     )
@@ -42,8 +42,9 @@ class PriorRecipe(Section):
     fit_on: Literal["centers", "images"] = decisive(
         "centers", "PCA on one mean vector a person (needs labels) or on every image."
     )
-    shrinkage: Literal["ledoit-wolf", "oas", "none"] = decisive(
-        "ledoit-wolf", "Shrinkage of the within-class covariance towards a multiple of the identity."
+    components: int | None = decisive(None, "Leading principal components kept; null keeps all.", ge=1)
+    shrinkage: Literal["oas", "none"] = decisive(
+        "oas", "Shrinkage of the within-class covariance towards a multiple of the identity matrix (Chen et al. 2010)."
     )
     mixture_components: int = decisive(
         0, "Components of the Gaussian mixture fitted on the centers' PCA coordinates; 0 fits none.", ge=0
