@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,14 @@ from synthface.identity import sphere
 SUFFIXES = (".npy", ".npz", ".safetensors")
 _SLAB = 1_024  # rows converted at once: 2 MiB at 512 dimensions, so that the passes over them stay in the cache
 _FIX_FORMAT = "Give .npy (N, d), or .npz or .safetensors with `embeddings` (N, d) and optional `labels` (N,)."
+
+
+class Digest(Protocol):
+    """What hashlib gives."""
+
+    def update(self, data: Any, /) -> None: ...
+
+    def hexdigest(self) -> str: ...
 
 
 class Chunk(NamedTuple):
@@ -86,10 +94,11 @@ class EmbeddingSet:
     def paths(self) -> list[Path]:
         return [part.path for part in self._parts]
 
-    def chunks(self, rows: int = 65_536, reuse: bool = False) -> Iterator[Chunk]:
+    def chunks(self, rows: int = 65_536, reuse: bool = False, digest: Digest | None = None) -> Iterator[Chunk]:
         """All rows in order; every chunk but the last holds exactly `rows`, wherever one file ends and the next begins.
 
         With `reuse` the arrays are valid until the next chunk is asked for, which saves an allocation a chunk.
+        `digest` (hashlib) is fed the rows as stored: the same whatever the cut into files.
         Raises InputError for NaN, infinite and zero rows, naming file and row.
         """
         size = min(rows, len(self))
@@ -98,6 +107,8 @@ class EmbeddingSet:
         for part in self._parts:
             done = 0
             for slab in part.stream(_SLAB):
+                if digest is not None:
+                    digest.update(np.ascontiguousarray(slab).data)
                 while len(slab):
                     piece, slab = slab[: size - filled], slab[size - filled :]
                     _unit_rows(piece, buffer_BD[filled : filled + len(piece)], part.path, done)
@@ -124,12 +135,17 @@ class EmbeddingSet:
         return rows_ND
 
     def fingerprint(self) -> str:
-        """Hex SHA-256 over the files' contents in order: independent of names and places."""
+        """Hex SHA-256 of the rows as stored and of the labels: independent of the files' names, formats and number."""
         digest = hashlib.sha256()
         for part in self._parts:
-            with open(part.path, "rb") as file:
-                while block := file.read(1 << 24):
-                    digest.update(block)
+            for slab in part.stream(_SLAB):
+                digest.update(np.ascontiguousarray(slab).data)
+        return self.sealed(digest)
+
+    def sealed(self, digest: Digest) -> str:
+        """The fingerprint, from a digest that `chunks` has fed with all rows."""
+        if self.labels_N is not None:
+            digest.update(self.labels_N.data)
         return digest.hexdigest()
 
 

@@ -7,6 +7,7 @@ how the rows lie in files or chunks.
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import tempfile
 from dataclasses import dataclass
@@ -113,18 +114,37 @@ class ClassSums:
         return Within(total.product_DD - between_DD, int((self.count_C - 1).sum()))
 
 
-def scan(embeddings: EmbeddingSet, scratch: Path | None = None) -> tuple[SecondMoment, ClassSums | None]:
-    """One pass over all rows: their second moment, and the class sums when they have labels.
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over an embedding set gives.
 
-    Memory: a block of BLOCK × d, the labels, and at most 256 MiB of class sums, whatever the number of rows.
+    `kept_KD` are the rows that were asked for, float32; `fingerprint` identifies the input.
+    """
+
+    total: SecondMoment
+    classes: ClassSums | None
+    kept_KD: NDArray[np.float32]
+    fingerprint: str
+
+
+def scan(embeddings: EmbeddingSet, keep_K: NDArray[np.int64] | None = None, scratch: Path | None = None) -> Scan:
+    """One pass over all rows: second moment, class sums where there are labels, and rows `keep_K` (sorted) themselves.
+
+    Memory: a block of BLOCK × d, the labels, the kept rows and at most 256 MiB of class sums, however many rows.
     """
     total = SecondMoment(embeddings.dimension)
     labels_N = embeddings.labels_N
-    sums = None if labels_N is None else ClassSums(labels_N, embeddings.dimension, scratch)
+    classes = None if labels_N is None else ClassSums(labels_N, embeddings.dimension, scratch)
+    keep_K = np.empty(0, np.int64) if keep_K is None else keep_K
+    kept_KD = np.empty((len(keep_K), embeddings.dimension), np.float32)
+    digest = hashlib.sha256()
     with Progress(len(embeddings), "embeddings", "reading") as progress:
-        for chunk in embeddings.chunks(BLOCK, reuse=True):
+        for chunk in embeddings.chunks(BLOCK, reuse=True, digest=digest):
+            rows = len(chunk.embedding_BD)
             total.add(chunk.embedding_BD)
-            if sums is not None:
-                sums.add(chunk.start, chunk.embedding_BD)
-            progress.update(len(chunk.embedding_BD))
-    return total, sums
+            if classes is not None:
+                classes.add(chunk.start, chunk.embedding_BD)
+            first, last = np.searchsorted(keep_K, (chunk.start, chunk.start + rows))
+            kept_KD[first:last] = chunk.embedding_BD[keep_K[first:last] - chunk.start]
+            progress.update(rows)
+    return Scan(total, classes, kept_KD, embeddings.sealed(digest))

@@ -39,8 +39,8 @@ class PriorRecipe(Section):
     """The distribution of real identities that `fit-prior` learns."""
 
     file: str | None = decisive(None, "A prior file; null takes the one that the encoder ships with.")
-    fit_on: Literal["centers", "images"] = decisive(
-        "centers", "PCA on one mean vector a person (needs labels) or on every image."
+    fit_on: Literal["auto", "centers", "images"] = decisive(
+        "auto", "PCA on one mean direction a person (needs labels) or on every image; auto: centers where labels exist."
     )
     components: int | None = decisive(None, "Leading principal components kept; null keeps all.", ge=1)
     shrinkage: Literal["oas", "none"] = decisive(
@@ -53,7 +53,6 @@ class PriorRecipe(Section):
         64, "Leading PCA coordinates that the mixture models; the others stay Gaussian.", ge=1
     )
     mixture_sample: int = decisive(200_000, "At most so many centers (drawn by seed) fit the mixture.", ge=2)
-    chunk_rows: int = free(65_536, "Rows read at once.", ge=16)
 
 
 class IdentitiesRecipe(Section):
