@@ -1,0 +1,52 @@
+"""The networks that turn a face into an embedding, by name.
+
+    ir_18 ir_34 ir_50 ir_101 ir_se_50   as AdaFace defines them        iresnet.py
+    r18 r34 r50 r100 r200               as insightface defines them    iresnet.py
+    mobilefacenet                       insightface's `mbf`            mobilefacenet.py
+    small                               for demonstrations on a CPU    iresnet.py
+    timm/<name>                         any model that timm knows      timm_backbone.py
+
+All take image_BCHW in [-1, 1] and give embedding_BD, raw: its length is what AdaFace reads the image's quality from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from synthface.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TIMM_PREFIX = "timm/"
+IMAGE_SIZE = 112  # pixels, height and width, of every aligned crop in this field
+
+
+def names() -> list[str]:
+    """The named backbones; `timm/<name>` comes on top of them."""
+    from fr_train.backbones.iresnet import CONFIGS
+
+    return [*CONFIGS, "mobilefacenet"]
+
+
+def build(name: str, embedding_size: int = 512) -> nn.Module:
+    """A new network with random weights: image_BCHW in [-1, 1], 112×112 → embedding_BD float32, not normalised.
+
+    Raises UsageError when there is no backbone of that name.
+    """
+    if name.startswith(TIMM_PREFIX):
+        from fr_train.backbones.timm_backbone import TimmBackbone
+
+        return TimmBackbone(name.removeprefix(TIMM_PREFIX), embedding_size)
+    if name == "mobilefacenet":
+        from fr_train.backbones.mobilefacenet import MobileFaceNet
+
+        return MobileFaceNet(embedding_size)
+    from fr_train.backbones.iresnet import CONFIGS, IResNet
+
+    if name in CONFIGS:
+        return IResNet(CONFIGS[name], embedding_size)
+    hint = did_you_mean(name, names())
+    raise UsageError(
+        f"There is no backbone named '{name}'.", f"{hint} Known are {', '.join(names())} and timm/<name>.".strip()
+    )
