@@ -68,7 +68,7 @@ class IResNet(nn.Module):
     def __init__(self, config: IResNetConfig, embedding_size: int = 512, image_size: int = 112) -> None:
         super().__init__()
         self.config = config
-        self.embedding_size = embedding_size
+        self.embedding_size, self.image_size = embedding_size, image_size
         self.stem = nn.Sequential(
             OrderedDict(
                 conv=nn.Conv2d(3, config.stem_width, 3, config.stem_stride, 1, bias=False),
