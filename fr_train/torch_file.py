@@ -67,7 +67,7 @@ def _stand_ins(path: Path) -> list[Any]:
     return [(type("Inert", (Inert,), {}), name) for name in named if name in _PLAIN or name.startswith(_FRAMEWORKS)]
 
 
-class Inert(dict):  # type: ignore[type-arg]
+class Inert(dict[Any, Any]):
     """Takes any arguments, state and items, and does nothing with them."""
 
     def __new__(cls, *_: Any, **__: Any) -> Inert:
@@ -79,7 +79,7 @@ class Inert(dict):  # type: ignore[type-arg]
     def __setstate__(self, _: Any) -> None:
         pass
 
-    def __hash__(self) -> int:
+    def __hash__(self) -> int:  # type: ignore[override]
         return id(self)
 
 

@@ -6,8 +6,7 @@ fold, the lowest one where several are best. TAR at a FAR uses thresholds in ste
 between the last one whose FAR on the other folds does not exceed the target and its successor.
 
 Only how many distances lie below each threshold matters, so every pair is put into its threshold's bin once, and
-everything else is sums of histograms: exact, ties included, and a thousand bootstrap resamples cost as much as reading
-the images of one batch.
+everything else is sums of histograms: exact, ties included, and cheap enough to run a thousand times for a bootstrap.
 """
 
 from __future__ import annotations
