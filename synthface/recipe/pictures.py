@@ -17,8 +17,9 @@ class GeneratorRecipe(Section):
     base: str | None = decisive(
         None, "Folder or hub id with the Stable Diffusion VAE, tokenizer and scheduler; null looks inside `model`."
     )
-    conditioner: Literal["clip", "mlp"] = decisive(
-        "clip", "Text encoder with the substituted token (the paper), or the MLP of its ablation."
+    conditioner: Literal["clip", "mlp"] | None = decisive(
+        None,
+        "clip: text encoder with the substituted token (the paper); mlp: its ablation; null takes what the model holds.",
     )
     scheduler: str = decisive("DPMSolverMultistepScheduler", "Any diffusers scheduler class.")
     num_inference_steps: int = decisive(25, "Denoising steps.", ge=1)
@@ -36,7 +37,8 @@ class GeneratorRecipe(Section):
         "auto", "Precision; auto: bfloat16 where the device has it, else float32."
     )
     batch_size: int = free(8, "Pictures generated at once.", ge=1)
-    channels_last: bool = free(False, "Memory format of the UNet.")
+    batched_guidance: bool = free(True, "Both halves of the guidance in one call of the UNet, or one after the other.")
+    channels_last: bool = free(False, "Memory format of the networks; slower in bfloat16 on a CPU.")
     compile: bool = free(False, "Compile the UNet with torch.compile.")
     vae_slice: int = free(0, "Pictures decoded at once by the VAE; 0: the whole batch.", ge=0)
 

@@ -1,0 +1,74 @@
+"""Devices, precisions, and what to say when the memory ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from synthface.errors import ResourceError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The device `name`, or the first GPU, or the CPU. Raises ResourceError for a GPU that is not there."""
+    if name is None:
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ResourceError(f"The device {name} was asked for and CUDA is not available here.", "Use `cpu`.")
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise ResourceError(
+                f"There is no device {name}: this machine has {torch.cuda.device_count()}.", "Use cuda:0."
+            )
+    return device
+
+
+def choose_dtype(name: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The precision `name`; `auto` is bfloat16 where the device computes in it, else float32."""
+    if isinstance(name, torch.dtype):
+        return name
+    if name != "auto":
+        return DTYPES[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if device.type == "cpu" and cpu_has_bfloat16() else torch.float32
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 in hardware (AVX512-BF16 or AMX); without, bfloat16 is slower than float32."""
+    check = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(check and check())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Both kinds: the GPU's own error, and the CPU allocator's RuntimeError."""
+    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def out_of_memory(batch: int, attempt: Callable[[int], Any], where: torch.device) -> ResourceError:
+    """The error to raise after `batch` pictures did not fit: halves the batch until `attempt(smaller)` succeeds."""
+    smaller = batch // 2
+    while smaller:
+        if where.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            attempt(smaller)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            smaller //= 2
+        else:
+            return ResourceError(
+                f"A batch of {batch} pictures does not fit into the memory of {where}; {smaller} fits.",
+                f"Set generator.batch_size={smaller}.",
+            )
+    return ResourceError(
+        f"Not even one picture fits into the memory of {where}.",
+        "Set generator.dtype=bfloat16 or generator.vae_slice=1, close other programs, or use another device.",
+    )

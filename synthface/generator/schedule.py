@@ -1,0 +1,48 @@
+"""Schedulers: any of diffusers', made anew for every batch because they remember their steps."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from synthface.errors import RecipeError, did_you_mean
+
+# Draws noise for the whole batch from one seed of its own: a picture would depend on its neighbours.
+_SHARED_NOISE = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
+
+
+def make_scheduler(name: str, config: dict[str, Any], num_inference_steps: int, device: Any) -> Any:
+    """The scheduler `name` over the checkpoint's noise schedule `config`, its timesteps set.
+
+    Raises RecipeError for names that diffusers has not and for schedulers without noise of each picture's own.
+    """
+    import diffusers
+
+    known = [entry for entry in dir(diffusers) if entry.endswith("Scheduler") and not entry.startswith("Flax")]
+    if name not in known:
+        raise RecipeError(
+            f"generator.scheduler: diffusers has no scheduler '{name}'.",
+            f"{did_you_mean(name, known)} For example DPMSolverMultistepScheduler or LCMScheduler.".strip(),
+        )
+    if name in _SHARED_NOISE:
+        raise RecipeError(
+            f"generator.scheduler: {name} draws one noise for the whole batch, so that a picture would depend on its "
+            "neighbours.",
+            "Use DPMSolverMultistepScheduler with algorithm_type sde-dpmsolver++, or another scheduler.",
+        )
+    try:
+        scheduler = getattr(diffusers, name).from_config(config)
+        scheduler.set_timesteps(num_inference_steps, device=device)
+    except (TypeError, ValueError, ImportError) as error:
+        raise RecipeError(
+            f"generator.scheduler: {name} cannot run {num_inference_steps} steps on this checkpoint's noise schedule: "
+            f"{error}",
+            "Change generator.num_inference_steps or the scheduler.",
+        ) from error
+    return scheduler
+
+
+def step_arguments(scheduler: Any, generators: Any) -> dict[str, Any]:
+    """What `scheduler.step` takes beside the usual: the pictures' own generators, where it draws noise."""
+    accepted = inspect.signature(scheduler.step).parameters
+    return {"generator": generators} if "generator" in accepted else {}

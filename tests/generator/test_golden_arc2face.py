@@ -1,0 +1,124 @@
+"""Numbers of the official code (tests/golden/arc2face/README.md), reproduced in float32 to its own rounding noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from synthface.generator import Arc2Face
+from synthface.generator.conditioning import token_ids
+from synthface.generator.decode import decode
+from synthface.generator.sampling import Guidance, denoise
+from synthface.generator.schedule import make_scheduler
+
+ARRAYS = 5e-6  # relative L2: prompts and pictures
+LATENTS = 1e-5  # relative L2: UNet output and latents
+PLACE = Path(__file__).parent.parent / "golden" / "arc2face"
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with np.load(PLACE / "expected.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return Arc2Face.from_pretrained(PLACE / "checkpoint", dtype="float32", device="cpu")
+
+
+def relative(found, wanted) -> float:
+    found, wanted = (np.asarray(array, dtype=np.float64) for array in (found, wanted))
+    assert found.shape == wanted.shape
+    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+
+
+@torch.inference_mode()
+def latents(generator, expected, name, steps, scale, generators=None):
+    return denoise(
+        generator.unet,
+        make_scheduler(name, generator.schedule, steps, "cpu"),
+        torch.from_numpy(expected["init_latents"]),
+        generator.encode(expected["embeddings"]),
+        generator.empty_prompt(),
+        Guidance(scale),
+        generators,
+    )
+
+
+def test_the_tokenizer_splits_the_prompts_as_the_official_one(expected):
+    prompt, empty, id_token = token_ids(PLACE / "checkpoint" / "base" / "tokenizer", 77)
+    ids = json.loads((PLACE / "clip_token_ids.json").read_text())["reduced_tokenizer_in_checkpoint"]
+    assert [prompt, empty] == expected["input_ids"].tolist() == [ids["prompt_ids"], ids["empty_prompt_ids"]]
+    assert id_token == ids["id_token_id"]
+
+
+def test_prompts_of_five_embeddings_at_once_equal_the_official_ones_called_one_by_one(generator, expected):
+    assert relative(generator.encode(expected["embeddings"]), expected["prompt_embeds"]) < ARRAYS
+
+
+def test_the_empty_prompt_goes_through_the_same_encoder(generator, expected):
+    assert relative(generator.empty_prompt(), expected["uncond_embeds"]) < ARRAYS
+
+
+def test_one_call_of_the_unet(generator, expected):
+    with torch.inference_mode():
+        found = generator.unet(
+            torch.from_numpy(expected["unet_in"]),
+            torch.from_numpy(expected["unet_t"]),
+            encoder_hidden_states=torch.from_numpy(expected["unet_ctx"]),
+        ).sample
+    assert relative(found, expected["unet_out"]) < LATENTS
+
+
+@pytest.mark.parametrize("steps", [5, 25])
+def test_timesteps_and_noise_levels_of_dpm_solver(generator, expected, steps):
+    scheduler = make_scheduler("DPMSolverMultistepScheduler", generator.schedule, steps, "cpu")
+    assert scheduler.timesteps.tolist() == expected[f"timesteps_dpm{steps}"].tolist()
+    assert relative(scheduler.sigmas, expected[f"sigmas_dpm{steps}"]) < 1e-6
+
+
+@pytest.mark.parametrize(("steps", "scale"), [(25, 3), (5, 3), (25, 1)])
+def test_latents_of_dpm_solver(generator, expected, steps, scale):
+    found = latents(generator, expected, "DPMSolverMultistepScheduler", steps, float(scale))
+    assert relative(found, expected[f"latents_dpm{steps}_cfg{scale}"]) < LATENTS
+
+
+def test_guidance_in_two_calls_gives_the_same_latents(generator, expected):
+    with torch.inference_mode():
+        found = denoise(
+            generator.unet,
+            make_scheduler("DPMSolverMultistepScheduler", generator.schedule, 5, "cpu"),
+            torch.from_numpy(expected["init_latents"]),
+            generator.encode(expected["embeddings"]),
+            generator.empty_prompt(),
+            Guidance(3.0, batched=False),
+        )
+    assert relative(found, expected["latents_dpm5_cfg3"]) < LATENTS
+
+
+def test_pictures(generator, expected):
+    with torch.inference_mode():
+        found = decode(generator.vae, torch.from_numpy(expected["latents_dpm25_cfg3"])).permute(0, 2, 3, 1)
+        whole = decode(generator.vae, latents(generator, expected, "DPMSolverMultistepScheduler", 25, 3.0))
+    assert relative(found, expected["images_dpm25_cfg3"]) < ARRAYS
+    assert relative(whole.permute(0, 2, 3, 1), expected["images_dpm25_cfg3"]) < ARRAYS
+
+
+def test_latents_of_lcm_with_the_official_order_of_noise(generator, expected):
+    seeded = torch.Generator("cpu").manual_seed(int(expected["lcm_seed"]))
+    scheduler = make_scheduler("LCMScheduler", generator.schedule, 4, "cpu")
+    assert scheduler.timesteps.tolist() == expected["timesteps_lcm4"].tolist()
+    assert relative(latents(generator, expected, "LCMScheduler", 4, 1.0, seeded), expected["latents_lcm4"]) < LATENTS
+
+
+def test_schedulers_are_configured_as_the_official_code_configures_them(generator):
+    wanted = json.loads((PLACE / "scheduler_configs.json").read_text())
+    for name, steps in (("DPMSolverMultistepScheduler_25", 25), ("LCMScheduler", 4)):
+        config = make_scheduler(name.split("_")[0], generator.schedule, steps, "cpu").config
+        for key in ("timestep_spacing", "steps_offset", "solver_order", "algorithm_type", "set_alpha_to_one"):
+            assert config.get(key) == wanted[name].get(key), (name, key)
