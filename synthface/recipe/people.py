@@ -38,7 +38,9 @@ class EncoderRecipe(Section):
 class PriorRecipe(Section):
     """The distribution of real identities that `fit-prior` learns."""
 
-    file: str | None = decisive(None, "A prior file; null takes the one that the encoder ships with.")
+    file: str | None = free(
+        None, "A prior file (its hash decides, not its name); null takes the one that the encoder ships with."
+    )
     fit_on: Literal["auto", "centers", "images"] = decisive(
         "auto", "PCA on one mean direction a person (needs labels) or on every image; auto: centers where labels exist."
     )
@@ -66,14 +68,18 @@ class IdentitiesRecipe(Section):
     components: int | None = decisive(None, "Leading PCA components used; null takes all that the prior has.", ge=1)
     scale: float = decisive(1.0, "Factor on the standard deviations of the prior.", gt=0.0)
     density: Literal["gaussian", "mixture"] = decisive("gaussian", "Density in PCA space.")
-    exclude: tuple[str, ...] = decisive(
-        (), "Embedding files of real people; no identity comes as near as the threshold to any of their rows."
+    exclude: tuple[str, ...] = free(
+        (),
+        "Embedding files of real people (their hash decides); no identity comes as near as the threshold to any of their rows.",
+    )
+    engine: Literal["auto", "faiss", "int8"] = free(
+        "auto", "What finds neighbours; the result is the same. auto: faiss where it has GPUs, else the 8-bit screen."
     )
     block: int = free(4_096, "Candidates tested at once; a matter of speed and memory alone.", ge=1)
-    min_acceptance: Share = decisive(
+    min_acceptance: Share = free(
         0.01, "When fewer of the latest candidates than this share are accepted, N is out of reach and sampling stops."
     )
-    acceptance_window: int = decisive(20_000, "How many of the latest candidates that share is measured on.", ge=100)
+    acceptance_window: int = free(20_000, "How many of the latest candidates that share is measured on.", ge=100)
     save_every: float = free(20.0, "Seconds between saves of what has been accepted.", gt=0.0)
 
 

@@ -1,0 +1,45 @@
+"""Which prior a recipe means, and whether it suits the recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthface.errors import InputError, MissingWeightsError
+from synthface.identity import prior
+from synthface.identity.prior import Prior
+from synthface.recipe import Recipe
+from synthface.run import RunDirectory
+
+SHIPPED = Path(__file__).resolve().parent.parent / "embedded" / "prior.safetensors"
+
+
+def locate(recipe: Recipe, run: RunDirectory) -> Path:
+    """The recipe's file, else the run directory's own, else the one that ships with the embedded encoder."""
+    if recipe.prior.file is not None:
+        return Path(recipe.prior.file)
+    if run.prior.exists():
+        return run.prior
+    if recipe.encoder.model == "embedded" and SHIPPED.exists():
+        return SHIPPED
+    raise MissingWeightsError(
+        f"There is no prior: the recipe names none, {run.path} holds none, and none ships for the encoder "
+        f"'{recipe.encoder.model}'.",
+        "Make one with `synthface fit-prior EMB...`, or name one with --prior FILE.",
+    )
+
+
+def open_for(recipe: Recipe, path: Path) -> Prior:
+    """Reads the prior; raises InputError when it was fitted on the embeddings of another encoder."""
+    found = prior.load(path)
+    if found.encoder is not None and found.encoder != recipe.encoder.model:
+        raise InputError(
+            f"The prior {path} was fitted on embeddings of '{found.encoder}', and the recipe's encoder is "
+            f"'{recipe.encoder.model}'.",
+            f"Use --set encoder.model={found.encoder}, or fit a prior on embeddings of '{recipe.encoder.model}'.",
+        )
+    if recipe.encoder.dimension is not None and found.dimension != recipe.encoder.dimension:
+        raise InputError(
+            f"The prior {path} has dimension {found.dimension}, and the recipe's encoder has {recipe.encoder.dimension}.",
+            "Fit a prior on embeddings of the recipe's encoder.",
+        )
+    return found
