@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from synthface.recipe.section import Section, decisive, free
 
 
@@ -22,7 +24,7 @@ class AugmentRecipe(Section):
 class TrainRecipe(Section):
     """`train-fr`: backbone, margin head, schedule."""
 
-    data: tuple[str, ...] = decisive((), "RecordIO folders or class folders; empty: the run's own dataset.")
+    data: tuple[str, ...] = decisive((), "RecordIO folders or class folders, joined; empty: the run's own dataset.")
     data_weights: tuple[float, ...] = decisive((), "Sampling weight of each of `data`; empty: by size.")
     backbone: str = decisive("ir_50", "ir_18 … ir_101, ir_se_50, r18 … r100, mobilefacenet, small, or timm/<name>.")
     embedding_size: int = decisive(512, "Length of the embedding.", ge=2)
@@ -32,21 +34,25 @@ class TrainRecipe(Section):
     scale: float = decisive(64.0, "Logit scale s.", gt=0.0)
     t_alpha: float = decisive(0.01, "AdaFace: momentum of the norm statistics.", ge=0.0, le=1.0)
     epochs: int = decisive(40, "Passes over the data.", ge=1)
-    batch_size: int = decisive(512, "Images a step over all processes.", ge=1)
+    batch_size: int = decisive(512, "Images a step over all processes.", ge=2)
     optimizer: Literal["sgd"] = decisive("sgd", "Optimiser.")
     learning_rate: float = decisive(0.1, "Initial step size.", gt=0.0)
     momentum: float = decisive(0.9, "SGD momentum.", ge=0.0, lt=1.0)
     weight_decay: float = decisive(5e-4, "Weight decay, not on norms and biases.", ge=0.0)
     schedule: Literal["step", "cosine", "poly"] = decisive("step", "Learning-rate schedule.")
     milestones: tuple[int, ...] = decisive((24, 30, 36), "Epochs at which `step` divides the rate by ten.")
+    poly_power: float = decisive(2.0, "Exponent of `poly`; 2 is insightface's.", gt=0.0)
     warmup_epochs: float = decisive(0.0, "Linear warm-up.", ge=0.0)
     clip_grad_norm: float | None = decisive(None, "Largest gradient norm.", gt=0.0)
     ema_decay: float | None = decisive(None, "Decay of averaged weights; null: none.", gt=0.0, lt=1.0)
     color: Literal["rgb", "bgr"] = decisive("rgb", "Channel order that the network sees.")
     precision: Literal["auto", "no", "bf16", "fp16"] = decisive("auto", "Autocast; auto: bf16 where the device has it.")
+    sync_batch_norm: bool = decisive(
+        False, "Batch norm over the batches of all processes; off, each has its own, as AdaFace trains."
+    )
     augment: AugmentRecipe = decisive(AugmentRecipe(), "Augmentations.")
     max_corrupt: float = decisive(
-        0.001, "Share of images that may fail to decode before training stops.", ge=0.0, le=1.0
+        0.001, "Share of the images that may fail to decode (each is replaced) before training stops.", ge=0.0, le=1.0
     )
     workers: int = free(2, "Threads that read, decode and augment.", ge=0)
     device: str = free("auto", "auto, cpu, cuda, cuda:N.")
@@ -54,6 +60,16 @@ class TrainRecipe(Section):
     checkpoint_every: int = free(1_000, "Steps between checkpoints.", ge=1)
     log_every: int = free(1, "Steps between log lines.", ge=1)
     tensorboard: bool = free(False, "Also write TensorBoard events.")
+
+    @model_validator(mode="after")
+    def _schedule_is_possible(self) -> TrainRecipe:
+        if list(self.milestones) != sorted(set(self.milestones)) or any(epoch < 1 for epoch in self.milestones):
+            raise ValueError(f"milestones {list(self.milestones)} are not epochs in rising order")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs:g} leaves nothing of {self.epochs} epochs")
+        if any(weight <= 0 for weight in self.data_weights):
+            raise ValueError(f"data_weights {list(self.data_weights)} are not all above 0")
+        return self
 
 
 class EvaluateRecipe(Section):
@@ -66,4 +82,11 @@ class EvaluateRecipe(Section):
     folds: int = decisive(10, "Folds, unshuffled.", ge=2)
     flip: bool = decisive(True, "Add the embedding of the mirrored image.")
     bootstrap: int = decisive(1_000, "Resamples of the pairs for the confidence interval.", ge=0)
+    far: tuple[float, ...] = decisive(
+        (1e-2, 1e-3, 1e-4), "False-accept rates at which TAR is told, as far as the number of pairs allows."
+    )
+    color_check_pairs: int = free(
+        256, "Pairs of the first set that are also embedded with red and blue swapped, as a warning; 0: none.", ge=0
+    )
     batch_size: int = free(128, "Images embedded at once.", ge=1)
+    device: str = free("auto", "auto, cpu, cuda, cuda:N.")
