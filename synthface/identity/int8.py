@@ -60,6 +60,8 @@ class Tile:
         The first rows fix the scale. A later row that exceeds it is clipped, which only widens the tile's bound.
         """
         row_MD = row_MD[: len(self.row_MD) - self.rows]
+        if not len(row_MD):
+            return 0
         if not self._scale:
             self._scale = float(np.abs(row_MD).max()) / 63
         level_MD = np.clip(np.rint(row_MD * (1 / self._scale)), -63, 63)

@@ -64,7 +64,8 @@ class Band:
 
     def pairs(self, candidate_BD: Floats) -> list[tuple[int, int]]:
         """Pairs (earlier, later) that are too near, by one dense float32 product."""
-        later_P, earlier_P = np.nonzero(np.tril(candidate_BD @ candidate_BD.T, k=-1) >= self.low)
+        near_BB = candidate_BD @ candidate_BD.T >= self.low
+        later_P, earlier_P = np.nonzero(near_BB & np.tri(len(near_BB), k=-1, dtype=bool))
         return self.confirm(candidate_BD, earlier_P, later_P)
 
     def confirm(
