@@ -26,13 +26,19 @@ class EncoderRecipe(Section):
     detector: str | None = decisive(
         None, "Face detector with five landmarks (name or ONNX file); null when pictures are aligned already."
     )
-    detection_size: int = decisive(640, "Side, in pixels, of the square that the detector sees.", ge=32)
+    detection_size: int = decisive(
+        640, "Side, in pixels, of the square that the detector sees; a network of fixed size keeps its own.", ge=32
+    )
     detection_threshold: float = decisive(0.5, "Least detection score of a face.", ge=0.0, le=1.0)
-    padding: tuple[float, ...] = decisive(
-        (0.0, 0.3, 0.6), "Margins tried in this order when no face is found, as shares of the longer side."
+    padding: tuple[Annotated[float, Field(ge=0.0, le=4.0)], ...] = decisive(
+        (0.0, 0.3, 0.6),
+        "Margins tried in this order while no face is found, as shares of the longer side.",
+        min_length=1,
     )
     choose: Literal["largest", "central"] = decisive("largest", "Which of several faces is meant.")
-    batch_size: int = free(64, "Pictures embedded at once.", ge=1)
+    max_pixels: int = decisive(100_000_000, "Larger pictures are not decoded, but counted as too large.", ge=1)
+    batch_size: int = free(64, "Crops embedded at once on a GPU.", ge=1)
+    detection_batch: int = free(8, "Pictures searched for faces at once on a GPU.", ge=1)
 
 
 class PriorRecipe(Section):

@@ -112,19 +112,106 @@ class PackRecipe(Section):
     )
 
 
-class GeneratorTrainingRecipe(Section):
-    """`train-generator`: the paper's sections 3.2 and 3.3."""
+class SmallUNetRecipe(Section):
+    """A denoising network trained from scratch (`train_generator.mode: scratch`)."""
 
-    stage: Literal["finetune", "vae", "scratch"] = decisive(
-        "finetune", "finetune UNet and text encoder; train the autoencoder; train all from scratch."
+    channels: tuple[int, ...] = decisive((64, 128, 192), "Channels of each level; every further level halves the side.")
+    attention: tuple[bool, ...] = decisive((False, True, True), "Which levels attend to the prompt and to themselves.")
+    layers_per_block: int = decisive(1, "Residual blocks of each level.", ge=1)
+    head_size: int = decisive(32, "Channels of one attention head.", ge=1)
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> SmallUNetRecipe:
+        if len(self.channels) != len(self.attention) or not self.channels:
+            raise ValueError(f"{len(self.channels)} levels of channels and {len(self.attention)} of attention")
+        if any(channels < 8 or channels % 8 for channels in self.channels):
+            raise ValueError("every number of channels must be a multiple of 8")
+        if any(on and channels % self.head_size for channels, on in zip(self.channels, self.attention, strict=True)):
+            raise ValueError(f"channels of levels with attention must be multiples of head_size {self.head_size}")
+        return self
+
+
+class SmallConditionerRecipe(Section):
+    """The text encoder, or the MLP, of a generator trained from scratch."""
+
+    width: int | None = decisive(
+        None, "Width of the tokens; null: the embedding's dimension, rounded up to a multiple of 64.", ge=2
     )
-    resolution: int = decisive(512, "Side of the training pictures, pixels.", ge=16)
-    learning_rate: float = decisive(1e-6, "AdamW's step size.", gt=0.0)
-    batch_size: int = decisive(4, "Pictures a device and step.", ge=1)
-    steps: int = free(100_000, "Optimiser steps.", ge=1)
+    layers: int = decisive(4, "Layers.", ge=1)
+    tokens: int = decisive(4, "Context vectors that the MLP makes; the text encoder makes one a token.", ge=1)
+
+
+class SmallAutoencoderRecipe(Section):
+    """The autoencoder of a latent generator trained from scratch: the first stage of the same command."""
+
+    channels: tuple[int, ...] = decisive((32, 64, 128), "Channels of each level; the latents have the last one's side.")
+    layers_per_block: int = decisive(1, "Residual blocks of each level.", ge=1)
+    latent_channels: int = decisive(4, "Channels of the latents.", ge=1)
+    steps: int = free(10_000, "Optimiser steps.", ge=1)
+    batch_size: int = decisive(16, "Pictures a device and step.", ge=1)
+    learning_rate: float = decisive(3e-4, "AdamW's step size.", gt=0.0)
+    kl_weight: float = decisive(1e-6, "Weight of the latents' divergence from the standard normal.", ge=0.0)
+    pictures: int = decisive(50_000, "At most so many pictures, drawn by seed, train it.", ge=1)
+
+    @model_validator(mode="after")
+    def _channels_divide(self) -> SmallAutoencoderRecipe:
+        if not self.channels or any(channels < 8 or channels % 8 for channels in self.channels):
+            raise ValueError("every number of channels must be a multiple of 8")
+        return self
+
+
+class GeneratorTrainingRecipe(Section):
+    """`train-generator`: the paper's sections 3.2, 3.3 and 4.5, and small models from scratch."""
+
+    mode: Literal["finetune", "scratch"] = decisive(
+        "finetune", "finetune: UNet and text encoder of `start_from`; scratch: small networks, from nothing."
+    )
+    start_from: str | None = decisive(
+        None, "finetune: folder or hub id in the layout of Stable Diffusion 1.5, or of Arc2Face to go on from it."
+    )
+    space: Literal["latent", "pixel"] = decisive("latent", "scratch: denoise an autoencoder's latents, or pixels.")
+    conditioner: Literal["clip", "mlp"] = decisive("clip", "scratch: text encoder with the substituted token, or MLP.")
+    unet: SmallUNetRecipe = decisive(SmallUNetRecipe(), "scratch: the denoising network.")
+    text: SmallConditionerRecipe = decisive(SmallConditionerRecipe(), "scratch: the conditioner.")
+    vae: SmallAutoencoderRecipe = decisive(SmallAutoencoderRecipe(), "scratch in latent space: the autoencoder.")
+    resolution: int = decisive(512, "Side of the training pictures, pixels.", ge=8)
+    upscaler: str | None = decisive(
+        None, "ONNX file of a face restoration network (GFPGAN's interface) that enlarges the pictures; null: bicubic."
+    )
+    mirror: bool = decisive(True, "Half of the pictures are seen mirrored.")
+    max_corrupt: float = decisive(
+        0.001, "Share of pictures that may fail to decode before training is refused.", ge=0.0, le=1.0
+    )
+    prediction: Literal["epsilon", "v_prediction"] = decisive("epsilon", "scratch: what the network predicts.")
+    min_snr_gamma: float | None = decisive(
+        None, "Clamped signal-to-noise weighting of the loss (Hang et al. 2023); null: none, as the paper.", gt=0.0
+    )
     condition_dropout: float = decisive(
-        0.1, "Share of pictures trained without their condition, for guidance.", ge=0.0, le=1.0
+        0.1, "Share of pictures trained with the empty prompt, for guidance.", ge=0.0, le=1.0
     )
-    ema_decay: float = decisive(0.9999, "Decay of the averaged weights.", ge=0.0, lt=1.0)
+    learning_rate: float = decisive(1e-6, "AdamW's step size.", gt=0.0)
+    warmup_steps: int = decisive(500, "Steps over which the step size grows to its value.", ge=0)
+    weight_decay: float = decisive(1e-2, "AdamW's weight decay.", ge=0.0)
+    clip_grad_norm: float = decisive(1.0, "Largest norm of the gradient.", gt=0.0)
+    batch_size: int = decisive(4, "Pictures a device and step.", ge=1)
+    accumulate: int = decisive(1, "Batches whose gradients are added up before a step.", ge=1)
+    steps: int = free(100_000, "Optimiser steps.", ge=1)
+    ema_decay: float = decisive(0.9999, "Decay of the averaged weights, which are the result.", ge=0.0, lt=1.0)
+    precision: Literal["auto", "no", "bf16", "fp16"] = decisive("auto", "Autocast; auto: bf16 where the device has it.")
+    export_dtype: Literal["float32", "bfloat16", "float16"] = free("float32", "Precision of the exported weights.")
+    gradient_checkpointing: bool = free(False, "Compute the UNet's activations twice instead of keeping them.")
+    encode_batch: int = free(16, "Pictures that the autoencoder encodes at once when the latents are cached.", ge=1)
+    workers: int = free(2, "Threads that decode pictures.", ge=1)
+    log_every: int = free(10, "Steps between log lines.", ge=1)
     checkpoint_every: int = free(1_000, "Steps between checkpoints.", ge=1)
-    sample_every: int = free(1_000, "Steps between sample grids.", ge=1)
+    keep_checkpoints: int = free(2, "Checkpoints kept.", ge=1)
+    sample_every: int = free(1_000, "Steps between sample grids; 0: none.", ge=0)
+    sample_identities: int = free(8, "Identities in a sample grid, four pictures each.", ge=1)
+
+    @model_validator(mode="after")
+    def _sides_divide(self) -> GeneratorTrainingRecipe:
+        if self.mode == "scratch" and self.space == "latent":
+            factor = 2 ** (len(self.vae.channels) - 1)
+            if self.resolution % factor:
+                raise ValueError(f"resolution {self.resolution} is not a multiple of {factor}, the latents' downscaling")
+        return self

@@ -24,7 +24,7 @@ class AugmentRecipe(Section):
 class TrainRecipe(Section):
     """`train-fr`: backbone, margin head, schedule."""
 
-    data: tuple[str, ...] = decisive((), "RecordIO folders or class folders, joined; empty: the run's own dataset.")
+    data: tuple[str, ...] = free((), "RecordIO folders or class folders, joined; empty: the run's own dataset.")
     data_weights: tuple[float, ...] = decisive((), "Sampling weight of each of `data`; empty: by size.")
     backbone: str = decisive("ir_50", "ir_18 … ir_101, ir_se_50, r18 … r100, mobilefacenet, small, or timm/<name>.")
     embedding_size: int = decisive(512, "Length of the embedding.", ge=2)
