@@ -1,0 +1,71 @@
+"""The 8-bit screen never overlooks a similar pair."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from synthface.identity import sphere
+from synthface.identity.int8 import Queries, Tile
+from synthface.identity.neighbours import FaissEngine, Int8Engine
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    dimension=st.sampled_from([2, 5, 64, 512]),
+    rows=st.integers(1, 100),
+    least=st.floats(-1, 1),
+    spikes=st.floats(0, 30),
+)
+@settings(max_examples=80, deadline=None)
+def test_every_pair_above_the_bound_is_a_suspect(
+    seed: int, dimension: int, rows: int, least: float, spikes: float
+) -> None:
+    """Also for rows added later that exceed the scale which the first rows fixed."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((rows, dimension))
+    x[:, 0] += spikes * (rng.random(rows) < 0.3)
+    x = sphere.normalize(x)
+    queries = sphere.normalize(rng.standard_normal((20, dimension)))
+    tile = Tile(dimension, 128)
+    tile.add(x[: rows // 2 + 1])
+    tile.add(x[rows // 2 + 1 :])
+    suspects = set(zip(*(part.tolist() for part in tile.suspects(Queries(queries), least)), strict=True))
+    for q, m in np.argwhere(queries.astype(np.float64) @ x.T.astype(np.float64) >= least):
+        assert (q, m // Tile.GROUP) in suspects
+
+
+def test_the_screen_leaves_few_suspects_in_a_wide_space() -> None:
+    rng = np.random.default_rng(0)
+    x = sphere.normalize(rng.standard_normal((4_096, 512)))
+    tile = Tile(512, 4_096)
+    tile.add(x)
+    query, _ = tile.suspects(Queries(sphere.normalize(rng.standard_normal((1_000, 512)))), 0.3)
+    assert len(query) < 20
+
+
+def test_a_full_tile_takes_what_fits() -> None:
+    x = sphere.normalize(np.random.default_rng(0).standard_normal((10, 4)))
+    tile = Tile(4, 6)
+    assert (tile.add(x), tile.full, tile.add(x)) == (6, True, 0)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.15, 0.3])
+def test_engines_agree_over_many_tiles_and_crowded_spaces(threshold: float) -> None:
+    rng = np.random.default_rng(1)
+    x = sphere.normalize(rng.standard_normal((9_500, 24)))
+    one, other = Int8Engine(threshold, 24), FaissEngine(threshold, 24)
+    for engine in (one, other):
+        engine.add(x[:5_000])
+        engine.add(x[5_000:9_000])
+    for candidates in (x[9_000:], x[8_999:9_001]):
+        np.testing.assert_array_equal(one.near_any(candidates), other.near_any(candidates))
+        assert sorted(one.near_pairs(candidates)) == sorted(other.near_pairs(candidates))
+
+
+def test_an_empty_index_is_near_to_nobody() -> None:
+    x = sphere.normalize(np.random.default_rng(1).standard_normal((5, 8)))
+    for engine in (Int8Engine(0.3, 8), FaissEngine(0.3, 8)):
+        assert not engine.near_any(x).any()
