@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,3 +30,35 @@ def real_data() -> Path:
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
+
+
+class CommandResult(NamedTuple):
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """stdout as the one JSON object that `--json` promises."""
+        content = json.loads(self.out)
+        assert isinstance(content, dict)
+        return content
+
+
+@pytest.fixture
+def synthface(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., CommandResult]]:
+    """Runs `synthface ARGS...` in this process, as the entry point does."""
+    from synthface.cli import cli
+
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: object) -> CommandResult:
+        capsys.readouterr()
+        code = cli.run([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        return CommandResult(code, out, err)
+
+    yield run
+    signal.signal(signal.SIGTERM, handler)

@@ -75,9 +75,7 @@ def command(
         decisive["excluded_sha256"] = excluded.fingerprint()
     with run.enter("sample-ids", recipe, decisive):
         facts = {**decisive, "seed": recipe.seed, "settings": settings.decisive(), "encoder": learned.encoder}
-        begun = identities.Identities.none(learned.dimension, facts)
-        if run.identities.exists():
-            begun = identities.load(run.identities)
+        begun = identities.resume(run.identities, learned.dimension, facts)
         unreached: OutOfReachError | None = None
         try:
             made = sample.sample(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface import files
-from synthface.errors import InputError
+from synthface.errors import InputError, RunConflictError
 from synthface.identity.prior import read_artefact
 
 FORMAT = "synthface.identities/1"
@@ -68,6 +68,22 @@ class Identities:
         content = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
                        metadata={"synthface": json.dumps(facts, sort_keys=True)})  # fmt: skip
         files.write_bytes(path, content)
+
+
+def resume(path: str | os.PathLike[str], dimension: int, facts: dict[str, Any]) -> Identities:
+    """The identities at `path` to go on from, or the empty beginning where there is no file.
+
+    Raises RunConflictError when the file was made with other `facts` than the present ones.
+    """
+    if not Path(path).exists():
+        return Identities.none(dimension, facts)
+    begun = load(path)
+    differing = sorted(key for key in facts if begun.facts.get(key) != facts[key])
+    if differing:
+        raise RunConflictError(
+            f"{path} was made with another {', '.join(differing)}.", "Move it away, or choose another run directory."
+        )
+    return begun
 
 
 def load(path: str | os.PathLike[str]) -> Identities:
