@@ -27,7 +27,7 @@ class SynthfaceError(Exception):
     def __init__(self, problem: str, fix: str = "") -> None:
         self.problem = problem
         self.fix = fix
-        super().__init__(f"{problem} {fix}".strip())
+        super().__init__(problem + ("" if fix.startswith("\n") else " ") + fix if fix else problem)
 
 
 class UsageError(SynthfaceError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import os
 import platform
 import shlex
@@ -141,7 +142,7 @@ def _flatten(prefix: str, value: Any) -> dict[str, Any]:
 
 
 def _show(values: dict[str, Any], key: str) -> str:
-    return repr(values[key]) if key in values else "absent"
+    return json.dumps(values[key], ensure_ascii=False) if key in values else "absent"
 
 
 def _now() -> str:

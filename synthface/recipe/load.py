@@ -145,10 +145,8 @@ def _explain(problem: Any) -> str:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         keys = list(known_keys())
-        near = did_you_mean(path, keys)
-        if not near:  # right name, wrong section
-            same = [key for key in keys if key.rsplit(".", 1)[-1] == path.rsplit(".", 1)[-1]]
-            near = f"Did you mean '{same[0]}'?" if same else ""
+        elsewhere = [key for key in keys if key.rsplit(".", 1)[-1] == path.rsplit(".", 1)[-1]]
+        near = f"Did you mean '{elsewhere[0]}'?" if elsewhere else did_you_mean(path, keys)
         return f"{path}: unknown key. {near}".rstrip()
     if problem["type"] == "missing":
         return f"{path}: is required"

@@ -182,9 +182,7 @@ def test_sampling_stops_early_and_says_how_many_fit(prior: Prior) -> None:
     saved: list[Identities] = []
     recipe = IdentitiesRecipe(threshold=0.2, acceptance_window=8_192, min_acceptance=0.02)
     stream = CandidateStream(prior, recipe, 7)
-    with pytest.raises(
-        OutOfReachError, match=r"identities fit below a similarity of 0\.2, and 100,000 were asked for"
-    ):
+    with pytest.raises(OutOfReachError, match=r"identities fit below a similarity of 0\.2, and 100,000 were asked for"):
         sample.sample(stream, recipe, 100_000, start(prior), save=saved.append)
     assert 10 < len(saved[-1]) < 1_000
     with pytest.raises(OutOfReachError):  # the same command again gives the same answer and changes nothing

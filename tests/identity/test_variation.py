@@ -133,7 +133,9 @@ def test_no_variation_is_the_center_itself(prior: Prior) -> None:
 def test_the_guard_leaves_no_condition_nearer_to_another_center(prior: Prior) -> None:
     center = centers_of(prior, 400)
     recipe = PerturbRecipe(method="isotropic", target_cosine=0.55, min_cosine=0.5, center_first=False)
-    unguarded = Perturbation(prior, recipe, 5).conditions(center, np.repeat(np.arange(400), 5), np.tile(np.arange(5), 400))
+    unguarded = Perturbation(prior, recipe, 5).conditions(
+        center, np.repeat(np.arange(400), 5), np.tile(np.arange(5), 400)
+    )
     broken = (unguarded @ center.T).argmax(1) != np.repeat(np.arange(400), 5)
     low = np.einsum("md,md->m", unguarded, np.repeat(center, 5, axis=0)) < 0.5
     assert broken.any()

@@ -1,0 +1,138 @@
+"""What all commands share: quick help, hints, exit codes, and stdout for results alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from synthface.cli import COMMANDS, cli
+
+Run = Callable[..., Any]
+
+
+def all_commands() -> list[tuple[str, click.Command]]:
+    context = click.Context(cli)
+    found: list[tuple[str, click.Command]] = []
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        found.append((name, command))
+        if isinstance(command, click.Group):
+            found += [(f"{name} {inner}", part) for inner, part in command.commands.items()]
+    return found
+
+
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*found, id=found[0]) for found in all_commands()])
+def test_every_command_has_examples_debug_and_options_with_help(name: str, command: click.Command) -> None:
+    assert "Example" in (command.help or "")
+    assert f"synthface {name}" in (command.help or "")
+    options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+    for option in options:
+        assert option.help, option.name
+        default = option.get_default(click.Context(command))
+        assert option.is_flag or default in (None, ()) or option.show_default, f"{option.name}: a hidden default"
+    if not isinstance(command, click.Group):
+        assert any("--debug" in option.opts for option in options)
+
+
+def test_help_imports_neither_torch_nor_numpy_nor_a_command() -> None:
+    program = (
+        "import sys\nfrom synthface.cli import cli\ncli.run(['--help'])\n"
+        "heavy = {'torch', 'numpy', 'diffusers', 'faiss', 'cv2', 'pydantic', 'sklearn', 'onnxruntime'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in COMMANDS:
+        assert re.search(rf"^  {name} ", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in {"train-fr", "evaluate", "train-generator"}])
+def test_a_commands_help_imports_no_torch(name: str) -> None:
+    program = f"import sys\nfrom synthface.cli import cli\ncode = cli.run([{name!r}, '--help'])\nsys.exit(code or ('torch' in sys.modules) * 9)"  # fmt: skip
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["sampl-ids"], "There is no command 'sampl-ids'. Did you mean 'sample-ids'?"),
+        (["xyzzy"], "`synthface --help` lists the commands."),
+        (["sample-ids", "--thresold", "0.3"], "--threshold"),
+        (["recipe", "lst"], "list"),
+        (["fit-prior"], "Missing argument 'EMB...'"),
+        (["sample-ids", "--ids", "many"], "'many' is not a valid integer"),
+        (["sample-ids", "--recipe", "embeded"], "Did you mean 'embedded'?"),
+    ],
+)
+def test_wrong_usage_exits_with_2_and_a_hint(synthface: Run, arguments: list[str], words: str) -> None:
+    done = synthface(*arguments)
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+def test_no_command_prints_the_help(synthface: Run) -> None:
+    assert "sample-ids" in synthface("--help").out
+    assert synthface("--help").code == 0
+    assert re.fullmatch(r"synthface \d+\.\d+\.\d+\n", synthface("--version").out)
+
+
+def test_a_traceback_appears_with_debug_only() -> None:
+    command = [sys.executable, "-c", "from synthface.cli import main; main()", "recipe", "validate", "nothing.yaml"]
+    plain, debug = (
+        subprocess.run(command + more, capture_output=True, text=True, check=False) for more in ([], ["--debug"])
+    )
+    assert plain.returncode == 2
+    assert plain.stderr.startswith("synthface: There is no recipe named 'nothing.yaml'")
+    assert "Traceback" in debug.stderr
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -c 'from synthface.cli import main; main()' recipe show | head -c 10"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert len(done.stdout) == 10
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize(("shell", "words"), [("bash", "complete"), ("zsh", "#compdef synthface"), ("fish", "complete")])  # fmt: skip
+def test_shells_can_complete_commands(shell: str, words: str) -> None:
+    command = [sys.executable, "-c", "from synthface.cli import main; main()"]
+    script = subprocess.run(command, env={**os.environ, "_SYNTHFACE_COMPLETE": f"{shell}_source"},
+                            capture_output=True, text=True, check=True)  # fmt: skip
+    assert words in script.stdout
+    asked = {**os.environ, "_SYNTHFACE_COMPLETE": "bash_complete", "COMP_WORDS": "synthface sam", "COMP_CWORD": "1"}
+    found = subprocess.run(command, env=asked, capture_output=True, text=True, check=True)
+    assert "sample-ids" in found.stdout
+
+
+def test_recipes_are_listed_shown_copied_validated(synthface: Run, tmp_path: Path) -> None:
+    assert "embedded" in synthface("recipe", "list").out
+    assert synthface("recipe", "show", "embedded", "--json").json["identities"]["count"] == 1_000
+    assert "identities.threshold  (default: 0.3)" in synthface("recipe", "show", "--key", "identities").out
+    assert synthface("recipe", "copy", "embedded", tmp_path / "mine.yaml").code == 0
+    assert synthface("recipe", "validate", tmp_path / "mine.yaml").out.endswith("is valid.\n")
+    assert synthface("recipe", "copy", "embedded", tmp_path / "mine.yaml").code == 1
+    unknown = synthface("recipe", "show", "--key", "identities.treshold")
+    assert unknown.code == 2
+    assert "Did you mean 'identities.threshold'?" in unknown.err
+
+
+def test_doctor_tells_versions_processor_disk_and_weights(synthface: Run, tmp_path: Path) -> None:
+    content = synthface("doctor", "--run", tmp_path / "run", "--json").json
+    subjects = {finding["subject"] for finding in content["findings"]}
+    assert {"python", "torch", "faiss-cpu", "processor", "memory", "disk"} <= subjects
+    assert any(subject == "gpu" or subject.startswith("cuda:") for subject in subjects)
+    assert any(subject.startswith("weights") for subject in subjects)
+    for finding in content["findings"]:
+        assert finding["state"] == "ok" or finding["advice"]
+    assert not (tmp_path / "run").exists()

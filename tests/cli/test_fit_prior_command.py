@@ -1,0 +1,112 @@
+"""`synthface fit-prior` as its users meet it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthface.identity import prior
+
+Run = Callable[..., Any]
+
+
+def test_it_prints_what_it_learned(synthface: Run, people_file: Path, tmp_path: Path) -> None:
+    done = synthface("fit-prior", people_file, "--out", "p.safetensors", "--encoder", "mine", "--plot", "fig/plot.png")
+    assert done.code == 0
+    assert "400 people from 1,200 embeddings of dimension 64" in done.out
+    assert "50: " in done.out
+    assert (tmp_path / "fig/plot.png").read_bytes().startswith(b"\x89PNG")
+    made = prior.load(tmp_path / "p.safetensors")
+    assert made.encoder == "mine"
+    assert made.facts["rows"] == 1_200
+
+
+def test_json_holds_the_figures_and_nothing_else(synthface: Run, people_file: Path) -> None:
+    content = synthface("fit-prior", people_file, "--out", "p.safetensors", "--json").json
+    assert content["people"] == 400
+    assert 0.8 < content["explained_variance"]["50"] < 1
+    assert content["effective_dimension"] == pytest.approx(prior.load("p.safetensors").effective_dimension)
+    assert set(content["similarity_of_two_draws"]) == {"mean", "std"}
+    assert content["within_class"]["degrees_of_freedom"] == 800
+
+
+def test_in_a_run_directory_it_leaves_its_recipe_and_record(synthface: Run, people_file: Path, tmp_path: Path) -> None:
+    assert synthface("fit-prior", people_file, "--run", "r").code == 0
+    assert {file.name for file in (tmp_path / "r").iterdir()} == {
+        ".lock", "prior.safetensors", "recipe.yaml", "run.json",
+    }  # fmt: skip
+    again = synthface("fit-prior", people_file, "--run", "r", "--set", "prior.components=20")
+    assert again.code == 2
+    assert "prior.components: null in the directory, 20 now" in again.err
+
+
+def test_several_files_are_one_set(synthface: Run, people_file: Path) -> None:
+    with np.load(people_file) as file:
+        rows, labels = file["embeddings"], file["labels"]
+    for name, part in (("a", slice(0, 500)), ("b", slice(500, None))):
+        np.savez(f"{name}.npz", embeddings=rows[part], labels=labels[part])
+    whole = synthface("fit-prior", people_file, "--out", "w.safetensors", "--json").json
+    parts = synthface("fit-prior", "a.npz", "b.npz", "--out", "p.safetensors", "--json").json
+    assert {**whole, "prior": 0} == {**parts, "prior": 0}
+    assert Path("w.safetensors").read_bytes() == Path("p.safetensors").read_bytes()
+
+
+def broken(name: str) -> list[str]:
+    """Writes one bad input; gives the arguments that meet it."""
+    rows = np.random.default_rng(0).standard_normal((60, 16)).astype(np.float32)
+    labels = np.arange(60) // 3
+    match name:
+        case "missing":
+            return ["nowhere.npy"]
+        case "two dimensions":
+            np.save("a.npy", rows)
+            np.save("b.npy", rows[:, :8])
+            return ["a.npy", "b.npy"]
+        case "encoder's dimension":
+            np.save("a.npy", rows)
+            return ["a.npy", "--set", "encoder.dimension=512"]
+        case "nan":
+            rows[17, 3] = np.nan
+            np.save("a.npy", rows)
+        case "zero row":
+            rows[21] = 0
+            np.save("a.npy", rows)
+        case "labels":
+            np.savez("a.npz", embeddings=rows, labels=labels[:-1])
+            return ["a.npz"]
+        case "one class":
+            np.savez("a.npz", embeddings=rows, labels=np.zeros(60, int))
+            return ["a.npz"]
+        case "components":
+            np.save("a.npy", rows[:10])
+            return ["a.npy", "--set", "prior.components=12"]
+        case "empty":
+            np.save("a.npy", rows[:0])
+    return ["a.npy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("missing", 1, "There is no file nowhere.npy."),
+        ("two dimensions", 1, "b.npy holds embeddings of dimension 8; a.npy's is 16."),
+        ("encoder's dimension", 1, "a.npy holds embeddings of dimension 16; the encoder's is 512."),
+        ("nan", 1, "a.npy: row 17 holds NaN or infinity."),
+        ("zero row", 1, "a.npy: row 21 is all zeros."),
+        ("labels", 1, "a.npz: 59 labels for 60 embeddings."),
+        ("one class", 1, "All 60 embeddings carry the label 0: one person only."),
+        ("components", 2, "prior.components is 12, and 10 people of dimension 16 span 9."),
+        ("empty", 1, "a.npy holds no embeddings"),
+    ],
+)
+def test_bad_input_is_one_sentence_with_a_fix(synthface: Run, tmp_path: Path, name: str, code: int, words: str) -> None:
+    done = synthface("fit-prior", *broken(name), "--out", "out/p.safetensors")
+    assert (done.code, done.out) == (code, "")
+    said = done.err.splitlines()[-1]
+    assert said.startswith(f"synthface: {words}")
+    assert len(said) > len(f"synthface: {words}") + 10  # and what to do about it
+    assert not list((tmp_path / "out").glob("*"))
