@@ -1,0 +1,115 @@
+"""fit-prior on 1M × 512 float16 rows from disk, against scikit-learn's IncrementalPCA fed the same file.
+
+The limit is the machine's float32 matrix product: 2·N·d² operations for the second moment of N rows.
+
+    python benchmarks/fit_prior.py --keep
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import measure
+import numpy as np
+
+from synthface.identity import fit
+from synthface.identity.embeddings import open_embeddings
+from synthface.recipe.people import PriorRecipe
+
+
+def write_rows(path: Path, rows: int, dimension: int) -> None:
+    """Random rows with a falling spectrum, float16, and labels of 20 rows a person."""
+    rng = np.random.default_rng(0)
+    scale = np.linspace(2, 0.3, dimension, dtype=np.float32)
+    target = np.lib.format.open_memmap(path.with_suffix(".npy"), "w+", np.float16, (rows, dimension))
+    for start in range(0, rows, 50_000):
+        block = rng.standard_normal((min(50_000, rows - start), dimension), dtype=np.float32) * scale
+        target[start : start + len(block)] = block
+    target.flush()
+
+
+def ours(path: Path) -> tuple[float, np.ndarray]:
+    start = time.perf_counter()
+    prior = fit.fit_prior(open_embeddings([path]), PriorRecipe())
+    return time.perf_counter() - start, prior.eigenvalue_K
+
+
+def incremental_pca(path: Path, limit: int | None) -> tuple[float, np.ndarray, int]:
+    """The usual loop: batches of scikit-learn's default size, normalised, given to `partial_fit`."""
+    from sklearn.decomposition import IncrementalPCA
+
+    array = np.load(path, mmap_mode="r")
+    rows, dimension = array.shape
+    rows = min(rows, limit or rows)
+    batch = 5 * dimension
+    pca = IncrementalPCA(batch_size=batch)
+    start = time.perf_counter()
+    for first in range(0, rows - rows % batch, batch):
+        x = array[first : first + batch].astype(np.float32)
+        pca.partial_fit(x / np.linalg.norm(x, axis=1, keepdims=True))
+    return time.perf_counter() - start, pca.explained_variance_, rows - rows % batch
+
+
+def peak_above_imports(path: Path) -> float:
+    """MiB that a fit of the file adds to a fresh interpreter with the same imports (a fit of 1,000 rows)."""
+    program = (
+        "import sys; from synthface.identity import fit; from synthface.identity.embeddings import open_embeddings\n"
+        "from synthface.recipe.people import PriorRecipe; fit.fit_prior(open_embeddings([sys.argv[1]]), PriorRecipe())\n"
+        "print(open('/proc/self/status').read())"
+    )
+    small = path.with_name("small.npy")
+    np.save(small, np.load(path, mmap_mode="r")[:1_000])
+    peaks = []
+    for file in (small, path):
+        status = subprocess.run(
+            [sys.executable, "-c", program, file], capture_output=True, text=True, check=True
+        ).stdout
+        peaks.append(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)  # type: ignore[index]
+    return peaks[1] - peaks[0]
+
+
+def main() -> None:
+    parser = measure.arguments(__doc__ or "")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--peer-rows", type=int, default=None, help="fewer rows for the peer; its time is scaled up")
+    chosen = parser.parse_args()
+    dimension = 512
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.npy"
+        write_rows(path, chosen.rows, dimension)
+        ours(path)  # the file is in the page cache for both
+        seconds, eigenvalues = min((ours(path) for _ in range(3)), key=lambda run: run[0])
+        gflops = measure.matmul_gflops(n=8_192)
+        peer_seconds, peer_eigenvalues, peer_rows = incremental_pca(path, chosen.peer_rows)
+        peer_seconds *= chosen.rows / peer_rows
+        memory = peak_above_imports(path)
+    limit = 2 * chosen.rows * dimension**2 / gflops / 1e9
+    measure.report(
+        "fit_prior",
+        {
+            "rows": chosen.rows,
+            "dimension": dimension,
+            "seconds": round(seconds, 2),
+            "rows_per_second": round(chosen.rows / seconds),
+            "incremental_pca_seconds": round(peer_seconds, 1),
+            "incremental_pca_rows_measured": peer_rows,
+            "ratio": round(peer_seconds / seconds, 1),
+            "float32_matmul_gflops": round(gflops, 1),
+            "matmul_limit_seconds": round(limit, 2),
+            "share_of_limit": round(limit / seconds, 2),
+            "largest_relative_difference_of_eigenvalues": float(np.abs(eigenvalues / peer_eigenvalues - 1).max())
+            if peer_rows > 0.99 * chosen.rows
+            else None,
+            "peak_mib_above_a_fit_of_1000_rows": round(memory),
+        },
+        chosen.keep,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""sample-ids on a 512-d prior of effective dimension 250 at threshold 0.3, against the loop that peers run.
+
+The peer asks a faiss IndexFlatIP about one candidate at a time and adds it when it is far from all. The limit is the
+float32 matrix product over the same pairs; an 8-bit screen may pass it.
+
+    python benchmarks/sample_ids.py --keep
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import measure
+import numpy as np
+from scipy.optimize import brentq
+
+from synthface.identity import confirm, sample
+from synthface.identity.density import CandidateStream
+from synthface.identity.identities import Identities
+from synthface.identity.prior import Prior
+from synthface.recipe.people import IdentitiesRecipe
+
+DIMENSION, EFFECTIVE, THRESHOLD = 512, 250, 0.3
+# dense peak of one H100 SXM, from its data sheet: bfloat16 without sparsity, and the share that GEMMs usually reach
+H100_BF16_TFLOPS, H100_SHARE = 989, 0.6
+
+
+def synthetic_prior() -> Prior:
+    """Eigenvalues exp(−i/τ), with τ such that (Σλ)² / Σλ² = EFFECTIVE; random orthonormal components; no mean."""
+
+    def effective(tau: float) -> float:
+        eigenvalue = np.exp(-np.arange(DIMENSION) / tau)
+        return float(eigenvalue.sum() ** 2 / (eigenvalue**2).sum())
+
+    eigenvalue_K = np.exp(-np.arange(DIMENSION) / brentq(lambda tau: effective(tau) - EFFECTIVE, 20, 5_000))
+    eigenvalue_K /= eigenvalue_K.sum()
+    component_KD, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((DIMENSION, DIMENSION)))
+    return Prior(np.zeros(DIMENSION, np.float32), component_KD.astype(np.float32), eigenvalue_K.astype(np.float32), 1.0)
+
+
+def ours(prior: Prior, count: int) -> tuple[float, float, Identities]:
+    """Seconds of sampling, seconds of the faiss confirmation, and the identities."""
+    recipe = IdentitiesRecipe(threshold=THRESHOLD, save_every=1e9)
+    start = time.perf_counter()
+    made = sample.sample(CandidateStream(prior, recipe, 0), recipe, count, Identities.none(DIMENSION, {}))
+    sampled = time.perf_counter()
+    confirm.confirm(made, recipe, 0, None)
+    return sampled - start, time.perf_counter() - sampled, made
+
+
+def one_at_a_time(prior: Prior, count: int) -> tuple[float, np.ndarray]:
+    """The loop of the peers' scripts, on the same candidates; candidates are drawn in blocks and not timed."""
+    import faiss
+
+    stream = CandidateStream(prior, IdentitiesRecipe(), 0)
+    index = faiss.IndexFlatIP(DIMENSION)
+    seconds, block, rows = 0.0, 0, []
+    while index.ntotal < count:
+        candidates = stream.draw(block)
+        start = time.perf_counter()
+        for candidate in candidates:
+            query = candidate[None]
+            if index.ntotal == 0 or index.search(query, 1)[0][0, 0] < THRESHOLD:
+                index.add(query)
+                rows.append(candidate)
+                if index.ntotal == count:
+                    break
+        seconds += time.perf_counter() - start
+        block += 1
+    return seconds, np.stack(rows)
+
+
+def plan(seconds_per_pair: float, candidates_per_identity: float, count: int = 1_000_000) -> dict[str, Any]:
+    """1M identities on paper: pairs × what a pair cost at the largest measured size, and the same on one H100."""
+    pairs = count * count / 2 * candidates_per_identity
+    return {
+        "identities": count,
+        "similarities": pairs,
+        "hours_here": round(pairs * seconds_per_pair / 3_600, 2),
+        "minutes_on_one_h100": round(pairs * 2 * DIMENSION / (H100_BF16_TFLOPS * 1e12 * H100_SHARE) / 60, 2),
+        "assumption": f"time grows with the number of similarities; H100: {H100_BF16_TFLOPS} TFLOP/s bf16 (data sheet), "
+        f"{H100_SHARE:.0%} reached; candidates a kept identity as at the largest size measured here",
+    }
+
+
+def main() -> None:
+    parser = measure.arguments(__doc__ or "")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 20_000, 60_000, 200_000])
+    parser.add_argument("--peer-sizes", type=int, nargs="*", default=[10_000, 20_000])
+    chosen = parser.parse_args()
+    prior = synthetic_prior()
+    ours(prior, 2_000)  # loads libraries
+    gflops = measure.matmul_gflops()
+    rows = []
+    for size in chosen.sizes:
+        seconds, confirming, made = min(
+            (ours(prior, size) for _ in range(2 if size <= 20_000 else 1)), key=lambda r: r[0]
+        )
+        candidates = made.next_candidate
+        pairs = float(np.searchsorted(made.candidate_N, np.arange(candidates)).sum())
+        row: dict[str, Any] = {
+            "identities": size,
+            "candidates": candidates,
+            "seconds": round(seconds, 2),
+            "confirming_seconds": round(confirming, 2),
+            "microseconds_per_identity": round(seconds / size * 1e6, 1),
+            "share_of_float32_matmul_limit": round(pairs * 2 * DIMENSION / gflops / 1e9 / seconds, 2),
+        }
+        if size in chosen.peer_sizes:
+            peer, kept = one_at_a_time(prior, size)
+            row |= {
+                "one_at_a_time_seconds": round(peer, 2),
+                "ratio": round(peer / seconds, 1),
+                "equal": bool(np.array_equal(kept, made.center_ND)),
+            }
+        rows.append(row)
+    measure.report(
+        "sample_ids",
+        {
+            "dimension": DIMENSION,
+            "effective_dimension": EFFECTIVE,
+            "threshold": THRESHOLD,
+            "float32_matmul_gflops": round(gflops, 1),
+            "sizes": rows,
+            "plan": plan(seconds / pairs, candidates / size),
+            "peak_mib": round(measure.peak_mib()),
+        },
+        chosen.keep,
+    )
+
+
+if __name__ == "__main__":
+    main()
