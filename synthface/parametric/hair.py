@@ -1,0 +1,206 @@
+"""Hair as two sheets of locks: a cap that stands off the scalp and a curtain that hangs from it; and a bun (ours)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.parametric import atlas, hairline, noise
+from synthface.parametric.anatomy import CENTER
+from synthface.parametric.fields import bell, smoothstep
+from synthface.parametric.traits import Traits
+
+Array = NDArray[Any]
+Sheet = tuple[Array, Array, Array, Array]  # position, normal, tangent, strand
+
+CURTAIN_ROWS, CURTAIN_COLUMNS = 26, 61
+BUN_ROWS, BUN_COLUMNS = 9, 17
+_ROOT_Y = 52.0  # the curtain hangs from here, hidden by the cap
+_NEVER = -50.0
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the hair lies in one picture."""
+
+    recession: float  # mm
+    tied: float
+    tousle: float
+
+
+@dataclass(frozen=True)
+class Hair:
+    """Cap, curtain and bun, one below the other on a sheet of vertices (rows, columns, ·)."""
+
+    position: Array  # head coordinates, mm
+    normal: Array
+    tangent: Array  # from root to tip
+    strand: Array  # across and along the locks (mm), distance into the hair (mm), openness to light 0…1
+    triangles: NDArray[Any]  # only those that can show hair
+
+
+def build(head_position: Array, t: Traits, style: Style) -> Hair:
+    """The hair on a head; `head_position` is the head's patch (rows, columns, 3)."""
+    sheets = [_cap(head_position, t, style), _curtain(head_position, t, style), _bun(t, style)]
+    rows = sum(sheet[0].shape[0] for sheet in sheets)
+    columns = max(sheet[0].shape[1] for sheet in sheets)
+    whole = [np.zeros((rows, columns, width), np.float32) for width in (3, 3, 3, 4)]
+    row = 0
+    for sheet in sheets:
+        for target, source in zip(whole, sheet, strict=True):
+            target[row : row + source.shape[0], : source.shape[1]] = source
+        row += sheet[0].shape[0]
+    into = whole[3][..., 2].reshape(-1)
+    triangle = _triangles(tuple(sheet[0].shape[:2] for sheet in sheets), columns)
+    position, normal, tangent, strand = whole
+    return Hair(position, normal, tangent, strand, triangle[into[triangle].max(axis=1) > -3.0])
+
+
+@lru_cache(maxsize=1)
+def _triangles(shapes: tuple[tuple[int, int], ...], width: int) -> NDArray[Any]:
+    parts, start = [], 0
+    for rows, columns in shapes:
+        index = (start + np.arange(rows))[:, None] * width + np.arange(columns)
+        parts.append(atlas.quads(index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]))
+        start += rows
+    return np.concatenate(parts)
+
+
+def _sheet(
+    position: NDArray[Any],
+    across: NDArray[Any],
+    along: NDArray[Any],
+    depth: NDArray[Any],
+    open_: NDArray[Any],
+    closed: bool,
+) -> Sheet:
+    """(position, normal, tangent, strand) of one sheet."""
+    position = position.astype(np.float32)
+    down, right = np.gradient(position, axis=0), np.gradient(position, axis=1)
+    step_down, step_right = np.gradient(along, axis=0), np.gradient(along, axis=1)
+    weight_down = step_down / (np.einsum("rck,rck->rc", down, down) + 0.5)
+    weight_right = step_right / (np.einsum("rck,rck->rc", right, right) + 0.5)
+    tangent = down * weight_down[..., None] + right * weight_right[..., None]
+    tangent /= np.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-6
+    strand = np.stack(np.broadcast_arrays(across, along, depth, open_), -1)
+    normal = atlas.normals(position, closed)
+    return position, normal, tangent, strand
+
+
+def _away(position: NDArray[Any]) -> NDArray[Any]:
+    """Unit vectors from the middle of the skull, level below the ears' height."""
+    offset = position - (CENTER + np.array([0, 30, 0]))
+    offset[..., 1] = np.maximum(offset[..., 1], 0)
+    return offset / (np.linalg.norm(offset, axis=-1, keepdims=True) + 1e-6)
+
+
+def _cap(head_position: Array, t: Traits, style: Style) -> Sheet:
+    s = hairline.scalp()
+    c = s.canon
+    skin = head_position[s.rows, s.columns]
+    into = hairline.inside(c, t, style.recession)
+    across, along, from_part = hairline.flow(s, t.hair_part)
+
+    long = smoothstep(20, 70, t.hair_length)
+    fringe = _fringe(c.azimuth, t) * (1 - 0.8 * style.tied)
+    into_fringe = into + fringe
+    top = smoothstep(25, 92, c.y)
+    loose = 1 - 0.75 * style.tied
+    volume = (0.25 + t.hair_volume) * (1 + 1.3 * t.hair_curl) * loose
+    thickness = (3.0 + 3.0 * long * loose) + volume * (4.0 + 9.0 * top + 5.0 * long)
+    thickness *= 1 - 0.55 * (1 - top) * (1 - long) * (1 - 0.5 * t.hair_curl)  # short hair is shorter on the sides
+    ramp = smoothstep(-1.0, 10 + 22 * (1 - fringe / 40), into_fringe) ** 0.75
+    edge = 1.2 + 3.2 * smoothstep(4, 20, fringe)
+    lift = edge * smoothstep(-6, 2, into_fringe) + thickness * ramp
+
+    smooth = 1 - t.hair_curl
+    parted = (1 - style.tied) * smoothstep(30, 70, t.hair_length + 30 * t.hair_volume) * smooth
+    lift -= parted * 0.55 * thickness * bell(from_part, 0, 5.5) * ramp
+    swell = noise.sample(noise.locks(), across * 1.2 + 25 * style.tousle, along * 0.7) * smooth
+    swell += 1.7 * t.hair_curl * noise.sample(noise.curls(), across * 2.2, along * 2.2 + 20 * style.tousle)
+    lift += (0.7 + 1.5 * volume) * swell * ramp * loose
+    quiff = volume * (1 - long) * smooth * bell(c.azimuth, 0.25 * t.hair_part, 0.55) * bell(c.y, 84, 20)
+    away = _away(skin)
+    position = skin + away * lift[..., None]
+    position[..., 2] += 5.0 * quiff * ramp
+    position[..., 1] += 5.0 * quiff * ramp
+    openness = 0.55 + 0.45 * smoothstep(-8, 18, into_fringe)
+    return _sheet(position, across, along, into_fringe, openness, closed=True)
+
+
+def _fringe(azimuth: NDArray[Any], t: Traits) -> NDArray[Any]:
+    """How far (mm) hair hangs below the hairline on the forehead."""
+    swept = 1 + 0.7 * t.hair_part * np.tanh(2.4 * azimuth - 0.6 * t.hair_part)
+    full = 15.0 + 24.0 * t.hair_fringe
+    window = smoothstep(0.98, 0.62, np.abs(azimuth))
+    return full * smoothstep(0.12, 0.75, t.hair_fringe) * swept * window * (1 - 0.6 * t.hair_curl)
+
+
+def _curtain(head_position: Array, t: Traits, style: Style) -> Sheet:
+    """Rows hang down, columns go around the back from one temple to the other."""
+    length = t.hair_length * (1 - 0.85 * style.tied)
+    shown = float(smoothstep(26, 52, length))
+    u = np.linspace(-1, 1, CURTAIN_COLUMNS)[None, :]
+    v = np.linspace(0, 1, CURTAIN_ROWS)[:, None]
+    opening = 1.12 + 0.42 * float(smoothstep(-0.4, 1.2, t.texture[1]))  # 1.5: tucked behind the ears
+    azimuth = np.pi + u * (np.pi - opening)
+    hang = length + 46.0
+    y = _ROOT_Y - v * hang
+    volume = (0.3 + t.hair_volume) * (1 + 1.1 * t.hair_curl)
+    low = smoothstep(30, -30, y)
+    wave = (1.2 + 4.0 * t.hair_curl) * np.sin(y / (15.0 - 6 * t.hair_curl) + 2.0 * style.tousle + 3.0 * np.cos(azimuth))
+    grow = 5.0 + 8.0 * volume * low
+    taper = 1 - 0.16 * smoothstep(-70, -190, y) * (1 - 0.6 * t.hair_curl)
+    half_x = (77.0 + 4.0 * low + grow + 0.5 * wave) * taper * (1 + 0.035 * float(t.shape[0]))
+    front = np.maximum(np.cos(azimuth), 0)
+    half_z = (98.0 + grow * 0.7 + wave * 0.4) * (1 - 0.10 * smoothstep(-60, -170, y))
+    locks = noise.sample(noise.locks(), azimuth * 78 + 25 * style.tousle, y * 0.55)
+    curls = noise.sample(noise.curls(), azimuth * 150, y * 1.9)
+    relief = 1.6 * locks * (1 - t.hair_curl) + 3.2 * t.hair_curl * curls
+    x = np.sin(azimuth) * (half_x + relief)
+    z = CENTER[2] - 4.0 + np.cos(azimuth) * (half_z + relief) - 9.0 * front * low
+    position = np.stack(np.broadcast_arrays(x, y, z), -1)
+    from_front = (np.pi - opening - np.abs(u * (np.pi - opening))) * 78.0
+    into = np.minimum(np.minimum(from_front - 2.0, (1 - v) * hang * 0.8), 30.0)
+    into = into * shown + _NEVER * (1 - shown)
+    openness = 0.72 + 0.28 * smoothstep(-1, 1.5, relief) - 0.25 * smoothstep(-20, -130, y) * front
+    return _sheet(position, azimuth * 78.0 + 0 * v, (_ROOT_Y - y) + 40 + 0 * u, into, openness, closed=False)
+
+
+def _bun(t: Traits, style: Style) -> Sheet:
+    size = 30.0 * style.tied * float(smoothstep(50, 110, t.hair_length))
+    polar = np.linspace(0.02, np.pi - 0.02, BUN_ROWS)[:, None]
+    around = np.linspace(-np.pi, np.pi, BUN_COLUMNS)[None, :]
+    unit = np.stack(
+        np.broadcast_arrays(np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)), -1
+    )
+    high = 60.0 + 50.0 * np.tanh(t.texture[0])
+    middle = np.array([0.0, high, -85.0 - np.sqrt(max(120.0**2 - high**2, 0.0))])
+    into = np.full(unit.shape[:2], 20.0 if size > 1 else _NEVER)
+    return _sheet(
+        middle + unit * size, around * 30.0, polar * 30.0 + 0.2 * around, into, np.full(into.shape, 0.8), closed=True
+    )
+
+
+def colour(t: Traits, years: float) -> tuple[Array, float]:
+    """Linear albedo (3,) of the hair and the share of it that is grey."""
+    table = np.array(
+        [
+            (0.46, 0.34, 0.19),
+            (0.30, 0.195, 0.10),
+            (0.165, 0.098, 0.052),
+            (0.078, 0.044, 0.024),
+            (0.030, 0.018, 0.012),
+            (0.013, 0.010, 0.009),
+        ]
+    )
+    at = np.clip(t.hair_darkness, 0, 1) * (len(table) - 1)
+    low = min(int(at), len(table) - 2)
+    base = np.exp(np.log(table[low]) * (1 - at + low) + np.log(table[low + 1]) * (at - low))
+    base = base * (1 - t.hair_redness) + np.array([0.20, 0.062, 0.020]) * t.hair_redness
+    grey = float(smoothstep(34, 74, years + 7 * t.ageing))
+    return base.astype(np.float32), grey
