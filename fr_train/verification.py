@@ -97,6 +97,19 @@ def smallest_far(issame_N: NDArray[np.bool_], folds: int = 10) -> float:
     return float(1 / max(different_K.sum() - different_K.max(), 1))
 
 
+def usable_folds(issame_N: NDArray[np.bool_], folds: int = 10) -> int:
+    """The largest number of folds up to `folds` in which every fold holds pairs of both kinds; `folds` where none is.
+
+    A set cut out of a benchmark may alternate in blocks that nearly coincide with ten folds. A threshold is then learned
+    from the wrong mixture of pairs, and TAR has no meaning: insightface's code divides by zero.
+    """
+    for number in range(min(folds, len(issame_N)), 1, -1):
+        fold_N = _folds(len(issame_N), number)
+        if np.bincount(fold_N * 2 + issame_N, minlength=2 * number).all():
+            return number
+    return folds
+
+
 def bootstrap_accuracy(
     dist_N: Floats, issame_N: NDArray[np.bool_], folds: int = 10, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float]:

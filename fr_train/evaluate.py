@@ -1,0 +1,143 @@
+"""How good a recogniser is: verification sets through a network and insightface's protocol, into one result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fr_train import benchmarks, bins, color_check, verification
+from fr_train.embed import EmbeddedSet, embed
+from fr_train.models import Embedder
+from synthface.errors import InputError
+from synthface.progress import say
+from synthface.recipe.recognition import EvaluateRecipe
+
+if TYPE_CHECKING:
+    from fr_train.overlap import TrainingImages
+
+
+def evaluate(
+    model: Embedder,
+    places: Sequence[str | Path],
+    settings: EvaluateRecipe | None = None,
+    *,
+    seed: int = 0,
+    plots: Path | None = None,
+    training: TrainingImages | None = None,
+) -> dict[str, Any]:
+    """The figures of `model` on the `.bin` files and folders in `places`, shares in 0…1:
+
+    {"model", "color", "benchmarks": {name: {"accuracy", "std", "ci95", "pairs", "threshold", "tar": {"1e-3": …}, …}},
+    "mean_accuracy", "absent": {name: where to get it}, "warnings": […]}, and "overlap" where `training` images are given.
+
+    Sets that are absent and warnings are also said on stderr. `plots` is a folder for ROC curves and similarity
+    histograms. Raises InputError for sets that do not exist, are damaged or have fewer pairs than folds.
+    """
+    settings = settings or EvaluateRecipe()
+    found = benchmarks.find(places, settings.names)
+    for name, where in found.absent.items():
+        say(f"{benchmarks.title(name)} is absent: {where}.")
+    embedded: list[EmbeddedSet] = []
+    warnings: list[str] = []
+    for path in found.sets.values():
+        benchmark = bins.read(path)
+        _check_size(benchmark, settings.folds)
+        warned = _folds_warning(benchmark, settings.folds)
+        warnings += [warned] if warned else []
+        embedded.append(embed(model, benchmark, flip=settings.flip, batch_size=settings.batch_size))
+        if len(embedded) == 1:
+            warned = color_check.warning(model, benchmark, settings.color_check_pairs, settings.batch_size)
+            warnings += [warned] if warned else []
+    for warned in warnings:
+        say(f"Warning: {warned}")
+    results = {one.name: measure(one.dist_N, one.issame_N, settings, seed) for one in embedded}
+    result: dict[str, Any] = {
+        "model": model.name,
+        "color": model.color,
+        "benchmarks": results,
+        "mean_accuracy": float(np.mean([figures["accuracy"] for figures in results.values()])),
+        "absent": found.absent,
+        "warnings": warnings,
+    }
+    if training is not None:
+        from fr_train import overlap
+
+        result["overlap"] = overlap.audit(model, training, embedded)
+    if plots is not None:
+        from fr_train import plots as drawing
+
+        drawing.draw(embedded, plots)
+    return result
+
+
+def measure(
+    dist_N: NDArray[np.float64], issame_N: NDArray[np.bool_], settings: EvaluateRecipe, seed: int = 0
+) -> dict[str, Any]:
+    """The figures of one set of pairs; `threshold` is a squared distance, `cosine_threshold` the same as a cosine."""
+    folds = verification.usable_folds(issame_N, settings.folds)
+    result = verification.accuracy(dist_N, issame_N, folds)
+    tar: dict[str, float] = {}
+    tar_std: dict[str, float] = {}
+    for far in settings.far:
+        at_far = None
+        if far >= verification.smallest_far(issame_N, folds):  # below, the pairs cannot tell such a rate from none
+            at_far = verification.tar_at_far(dist_N, issame_N, far, folds)
+        if at_far is not None:
+            tar[far_name(far)], tar_std[far_name(far)] = at_far.tar, at_far.std
+    interval = None
+    if settings.bootstrap:
+        interval = list(verification.bootstrap_accuracy(dist_N, issame_N, folds, settings.bootstrap, seed))
+    return {
+        "accuracy": result.mean,
+        "std": result.std,
+        "ci95": interval,
+        "pairs": len(issame_N),
+        "folds": folds,
+        "threshold": result.threshold,
+        "cosine_threshold": 1 - result.threshold / 2,
+        "tar": tar,
+        "tar_std": tar_std,
+        "separation": verification.separation(dist_N, issame_N),
+    }
+
+
+def over_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and sample standard deviation over several trainings of one recipe, of each set that all of them have."""
+    shared = [name for name in results[0]["benchmarks"] if all(name in result["benchmarks"] for result in results[1:])]
+    accuracies = {name: [result["benchmarks"][name]["accuracy"] for result in results] for name in shared}
+    return {
+        "models": [result["model"] for result in results],
+        "benchmarks": {name: _spread(values) for name, values in accuracies.items()},
+        "mean_accuracy": _spread([result["mean_accuracy"] for result in results]),
+    }
+
+
+def far_name(far: float) -> str:
+    """`1e-3` for .001."""
+    return f"{far:.0e}".replace("e-0", "e-")
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+    return {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0}
+
+
+def _check_size(benchmark: bins.VerificationSet, folds: int) -> None:
+    if len(benchmark) < folds:
+        raise InputError(
+            f"The verification set '{benchmark.name}' has {len(benchmark)} pairs, fewer than the {folds} folds.",
+            f"Use a larger set, or --set evaluate.folds={max(len(benchmark), 2)}.",
+        )
+
+
+def _folds_warning(benchmark: bins.VerificationSet, folds: int) -> str | None:
+    usable = verification.usable_folds(benchmark.issame_N, folds)
+    if usable == folds:
+        return None
+    return (
+        f"With {folds} folds, a fold of {benchmark.name} holds pairs of one kind only; {usable} folds are used, "
+        f"the largest number for which the protocol is defined."
+    )

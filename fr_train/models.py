@@ -1,0 +1,172 @@
+"""Any recogniser as one thing: uint8 RGB images in, raw embeddings out. The network's own channel order is its secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fr_train import devices
+from synthface.errors import InputError, ResourceError, UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Embedder(Protocol):
+    """image_BHWC uint8 RGB, `image_size` square → embedding_BD float32, not normalised."""
+
+    name: str
+    color: str  # rgb or bgr: what the network sees
+    image_size: int
+
+    def __call__(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]: ...
+
+
+class TorchEmbedder:
+    """A PyTorch backbone. Runs in eval mode and float32, and leaves the module's mode as it was."""
+
+    def __init__(
+        self, module: nn.Module, name: str, color: str = "rgb", image_size: int = 112, device: str = "cpu"
+    ) -> None:
+        import torch
+
+        self.name, self.color, self.image_size, self.device = name, color, image_size, device
+        self.module = module.to(device=device, memory_format=torch.channels_last)
+
+    def __call__(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        import torch
+
+        was_training = self.module.training
+        self.module.eval()
+        try:
+            with torch.inference_mode():
+                image_BCHW = torch.from_numpy(_ordered(image_BHWC, self.color)).to(self.device).permute(0, 3, 1, 2)
+                embedding_BD = self.module(image_BCHW.float().sub_(127.5).div_(127.5))
+                array: NDArray[np.float32] = embedding_BD.float().cpu().numpy()
+        except RuntimeError as error:
+            if not devices.is_out_of_memory(error):
+                raise
+            raise ResourceError(
+                f"{self.device} has no memory for a batch of {len(image_BHWC)} images.",
+                f"Try --set evaluate.batch_size={max(len(image_BHWC) // 2, 1)}.",
+            ) from error
+        finally:
+            self.module.train(was_training)
+        return array
+
+
+class OnnxEmbedder:
+    """An ONNX recogniser in insightface's convention: (n, 3, s, s) in, one vector an image out.
+
+    The input is (x − 127.5) / 127.5 unless the graph begins with a subtraction and a multiplication of its own, by which
+    insightface tells the networks of the MXNet time. Raises InputError for a file of another kind.
+    """
+
+    def __init__(self, path: Path, color: str = "rgb", device: str = "cpu") -> None:
+        import onnxruntime
+
+        self.name, self.color = path.stem, color
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        providers = _providers(device)
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # onnxruntime's errors have no common class but RuntimeError's siblings
+            raise InputError(
+                f"{path} cannot be opened as an ONNX network: {str(error).splitlines()[0]}.",
+                "The file is damaged or of another kind; download or export it again.",
+            ) from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        shape = inputs[0].shape
+        if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3 or inputs[0].type != "tensor(float)":
+            raise InputError(
+                f"{path} is not a face recogniser: its input is {inputs[0].type} {shape}.",
+                "A recogniser takes float images (n, 3, 112, 112).",
+            )
+        if len(outputs) > 2 or len(outputs[0].shape) != 2:
+            raise InputError(
+                f"{path} is not a face recogniser: it has {len(outputs)} outputs, the first of shape {outputs[0].shape}.",
+                "A recogniser gives one vector an image.",
+            )
+        self._input, self._output = inputs[0].name, outputs[0].name
+        self._fixed_batch = shape[0] if isinstance(shape[0], int) else None
+        self.image_size = shape[2] if isinstance(shape[2], int) else 112
+        self._normalises = _normalises_itself(path)
+
+    def __call__(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        image_BCHW = _ordered(image_BHWC, self.color).transpose(0, 3, 1, 2).astype(np.float32)
+        if not self._normalises:
+            image_BCHW = (image_BCHW - np.float32(127.5)) / np.float32(127.5)
+        if self._fixed_batch is None:
+            return self._run(image_BCHW)
+        return self._run_fixed(image_BCHW, self._fixed_batch)
+
+    def _run(self, image_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+        (embedding_BD,) = self._session.run([self._output], {self._input: np.ascontiguousarray(image_BCHW)})
+        return np.asarray(embedding_BD, dtype=np.float32)
+
+    def _run_fixed(self, image_BCHW: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
+        """For graphs exported with a fixed batch: pieces of that size, the last one filled up."""
+        number = len(image_BCHW)
+        filled = np.concatenate([image_BCHW, np.repeat(image_BCHW[-1:], -number % batch, axis=0)])
+        pieces = [self._run(filled[start : start + batch]) for start in range(0, len(filled), batch)]
+        return np.concatenate(pieces)[:number]
+
+
+def open_model(path: str | Path, color: str | None = None, device: str = "auto") -> Embedder:
+    """The recogniser in a checkpoint of ours, of AdaFace, CVLface or insightface, or in an ONNX file.
+
+    `color` overrides the channel order that the file or its lineage states. Raises InputError for files that are
+    absent, damaged, unsafe or of another kind, ResourceError for a device that is absent.
+    """
+    path = Path(path)
+    if color not in (None, "rgb", "bgr"):
+        raise UsageError(f"There is no channel order '{color}'.", "It is rgb or bgr.")
+    if path.suffix.lower() == ".onnx":
+        if not path.is_file():
+            raise InputError(f"There is no network {path}.", "Check the path.")
+        return OnnxEmbedder(path, color or "rgb", device)
+    from fr_train import checkpoints
+
+    module, info = checkpoints.load_backbone(path)
+    return TorchEmbedder(module, path.stem, color or info.color, info.image_size, devices.choose(device))
+
+
+def export_onnx(model: Embedder, path: str | Path) -> None:
+    """Writes a PyTorch recogniser as ONNX; see `export`. Raises UsageError when it is ONNX already."""
+    if not isinstance(model, TorchEmbedder):
+        raise UsageError(f"{model.name} is an ONNX network already.", "Copy the file instead of exporting it.")
+    from fr_train import export
+
+    export.to_onnx(model.module, path, color=model.color, image_size=model.image_size)
+
+
+def _ordered(image_BHWC: NDArray[np.uint8], color: str) -> NDArray[np.uint8]:
+    """RGB images in the order the network sees."""
+    return np.ascontiguousarray(image_BHWC[..., ::-1] if color == "bgr" else image_BHWC)
+
+
+def _normalises_itself(path: Path) -> bool:
+    """insightface's rule: both a Sub and a Mul among the first eight nodes."""
+    import onnx
+
+    names = [node.name for node in onnx.load(str(path), load_external_data=False).graph.node[:8]]
+    return any(name.startswith(("Sub", "_minus")) for name in names) and any(
+        name.startswith(("Mul", "_mul")) for name in names
+    )
+
+
+def _providers(device: str) -> list[str]:
+    """onnxruntime's names for a device; its CUDA is a package of its own."""
+    import onnxruntime
+
+    cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    if device.startswith("cuda") and not cuda:
+        raise ResourceError(
+            f"The device '{device}' was asked for, and onnxruntime has no CUDA provider.",
+            "Install onnxruntime-gpu, or choose cpu.",
+        )
+    return ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda and device != "cpu" else ["CPUExecutionProvider"]

@@ -1,0 +1,76 @@
+"""Training and what surrounds it: whether to go on, and the table at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from fr_train.data.sources import Sources, open_sources
+from synthface import files
+from synthface.errors import InputError
+from synthface.progress import say
+from synthface.recipe import Recipe
+
+GoOn = Literal["auto", "resume", "restart"]
+
+
+def train_and_evaluate(recipe: Recipe, sources: Sources, folder: Path, go_on: GoOn = "auto") -> dict[str, Any]:
+    """Trains by `recipe.train` into `folder`, then measures the last epoch by `recipe.evaluate`; gives result.json.
+
+    `auto` goes on from the folder's checkpoint if there is one, `resume` demands one, `restart` removes what is there.
+    A finished training is not repeated, only measured. Of several processes the first one measures; the others give
+    the training's facts.
+    """
+    from fr_train.training.loop import train
+
+    resume = _whether_to_resume(folder, go_on)
+    result: dict[str, Any] = {"training": train(recipe.train, sources, folder, recipe.seed, resume)}
+    if is_main_process():
+        result["evaluation"] = _evaluate(recipe, Path(result["training"]["model"]))
+        files.write_json(folder / "result.json", result)
+    return result
+
+
+def open_data(recipe: Recipe, default: Path) -> Sources:
+    """The recipe's training data, or the dataset at `default`."""
+    paths: Sequence[str | Path] = recipe.train.data or (default,)
+    return open_sources(paths, recipe.train.data_weights)
+
+
+def is_main_process() -> bool:
+    """Whether this process is the only one, or the first that torchrun or accelerate started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _whether_to_resume(folder: Path, go_on: GoOn) -> bool:
+    checkpoint = folder / "checkpoints" / "last.pt"
+    if go_on == "restart":
+        if is_main_process():
+            for path in (checkpoint, folder / "log.jsonl", folder / "model.pt", folder / "result.json"):
+                path.unlink(missing_ok=True)
+        return False
+    if checkpoint.exists():
+        say(f"Going on from {checkpoint}.")
+        return True
+    if go_on == "resume":
+        raise InputError(f"There is no checkpoint {checkpoint} to resume from.", "Leave --resume out to begin.")
+    return False
+
+
+def _evaluate(recipe: Recipe, model: Path) -> dict[str, Any] | None:
+    from fr_train import benchmarks, models
+    from fr_train.evaluate import evaluate
+
+    place = recipe.evaluate.benchmarks
+    if place is None or not Path(place).exists():
+        named = "No folder of verification sets is named" if place is None else f"There is no folder {place}"
+        say(f"{named}, so the recogniser is not measured. Give evaluate.benchmarks=FOLDER with these sets:")
+        for name in recipe.evaluate.names:
+            say(
+                f"  {benchmarks.title(name)} ({name}.bin): {benchmarks.WHERE.get(name, 'not a set that is known here')}"
+            )
+        return None
+    network = models.open_model(model, device=recipe.train.device)
+    return evaluate(network, [place], recipe.evaluate, seed=recipe.seed)

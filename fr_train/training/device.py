@@ -1,0 +1,87 @@
+"""Device, processes and precision by accelerate; and what to say when memory runs out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from fr_train import devices
+from synthface.errors import ResourceError, UsageError
+from synthface.recipe.recognition import TrainRecipe
+
+
+def accelerator(recipe: TrainRecipe) -> Any:
+    """The accelerate.Accelerator of this process.
+
+    Raises ResourceError when the device is absent, UsageError when its name or the precision cannot be meant.
+    """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedDataParallelKwargs
+
+    device = devices.choose(recipe.device).partition(":")[0]
+    precision = precision_of(recipe.precision, device)
+    AcceleratorState._reset_state()  # it is one a process, and would keep an earlier training's precision
+    with _told_device(recipe.device):
+        made: Any = Accelerator(
+            cpu=device == "cpu",
+            mixed_precision=precision,
+            # every process keeps its own running statistics, as AdaFace's and insightface's DDP does in effect: the
+            # checkpoint is process 0's
+            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
+        )
+    return made
+
+
+def precision_of(asked: str, device: str) -> str:
+    """`no`, `bf16` or `fp16`; auto is bf16 where the device multiplies it faster than float32."""
+    if asked == "fp16" and device == "cpu":
+        raise UsageError("fp16 needs a CUDA device.", "Set train.precision to auto, bf16 or no.")
+    if asked != "auto":
+        return asked
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if cpu_multiplies_bf16() else "no"
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether the CPU has bfloat16 products (AMX or AVX-512 BF16); without them bf16 only costs."""
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+@contextlib.contextmanager
+def _told_device(name: str) -> Iterator[None]:
+    """accelerate reads the device of a single process from this variable."""
+    if not name.startswith("cuda:"):
+        yield
+        return
+    os.environ["ACCELERATE_TORCH_DEVICE"] = name
+    try:
+        yield
+    finally:
+        del os.environ["ACCELERATE_TORCH_DEVICE"]
+
+
+@contextlib.contextmanager
+def explaining_out_of_memory(batch_size: int, device: torch.device) -> Iterator[None]:
+    """Turns an out-of-memory error of the block into a ResourceError that names a batch size to try."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not (isinstance(error, MemoryError) or devices.is_out_of_memory(error)):
+            raise
+        raise ResourceError(
+            f"A batch of {batch_size} does not fit into the memory of {device}{_size(device)}.",
+            f"Try --batch-size {max(2, batch_size // 2)}, and scale train.learning_rate with it.",
+        ) from error
+
+
+def _size(device: torch.device) -> str:
+    if device.type != "cuda":
+        return ""
+    return f" ({torch.cuda.get_device_properties(device).total_memory / 2**30:.0f} GiB)"

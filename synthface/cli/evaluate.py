@@ -1,0 +1,131 @@
+"""`synthface evaluate`: verification sets through a recogniser, into a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from synthface.cli.options import debug_option, emit, json_option, recipe_options, resolve, run_option
+from synthface.errors import UsageError
+from synthface.recipe import Recipe
+from synthface.run import RunDirectory
+
+
+@click.command("evaluate")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("places", metavar="[BENCH]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option(
+    "--with",
+    "others",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="MODEL",
+    help="Another model, such as another seed of the same training: adds mean ± std (repeatable).",
+)
+@click.option("--color", type=click.Choice(["rgb", "bgr"]), help="Channel order, where the file states a wrong one.")
+@click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N.")
+@click.option("--batch-size", type=int, metavar="N", help="Images embedded at once.")
+@click.option("--plots", type=click.Path(path_type=Path), metavar="DIR", help="Draw ROC curves and histograms there.")
+@click.option(
+    "--overlap",
+    type=click.Path(path_type=Path),
+    metavar="DATASET",
+    help="Look for the benchmarks' people in this training data, with MODEL as the encoder.",
+)
+@click.option("--onnx", type=click.Path(path_type=Path), metavar="FILE", help="Also write MODEL as insightface ONNX.")
+@recipe_options
+@run_option
+@json_option
+@debug_option
+def command(
+    model: Path,
+    places: tuple[Path, ...],
+    others: tuple[Path, ...],
+    color: str | None,
+    device: str | None,
+    batch_size: int | None,
+    plots: Path | None,
+    overlap: Path | None,
+    onnx: Path | None,
+    recipe_name: str | None,
+    overrides: tuple[str, ...],
+    run_path: Path,
+    as_json: bool,
+) -> None:
+    """Measure a face recogniser on verification sets, by insightface's protocol.
+
+    MODEL is a checkpoint of train-fr, of AdaFace, CVLface or insightface, or an ONNX network. BENCH is an insightface
+    .bin file or a folder of them; without it, the recipe's folder is taken. The table goes to stdout.
+
+    \b
+    Examples:
+      synthface evaluate run/fr/checkpoints/last.pt benchmarks/
+      synthface evaluate adaface_ir101_webface4m.ckpt lfw.bin cfp_fp.bin --plots plots
+      synthface evaluate w600k_r50.onnx benchmarks/ --json
+      synthface evaluate seed0.pt benchmarks/ --with seed1.pt --with seed2.pt
+      synthface evaluate w600k_r50.onnx lfw.bin --overlap run/dataset
+      synthface evaluate run/fr/checkpoints/last.pt --onnx recogniser.onnx
+    """
+    recipe = resolve(
+        recipe_name,
+        overrides,
+        RunDirectory(run_path),
+        {"evaluate.device": device, "evaluate.batch_size": batch_size},
+    )
+    settings = recipe.evaluate
+    if not places and settings.benchmarks:
+        places = (Path(settings.benchmarks),)
+    if not places and onnx is None:
+        raise UsageError(
+            "No verification set is named, neither here nor in the recipe.",
+            "Give a .bin file or a folder of them after the model, or --set evaluate.benchmarks=FOLDER.",
+        )
+
+    results = _measure([model, *others], places, recipe, color=color, plots=plots, overlap=overlap, onnx=onnx)
+    content: dict[str, Any] = dict(results[0]) if results else {"model": str(model)}
+    if len(results) > 1:
+        from fr_train.evaluate import over_seeds
+
+        content["others"], content["seeds"] = results[1:], over_seeds(results)
+    if onnx is not None:
+        content["onnx"] = str(onnx)
+    from fr_train import table
+
+    emit(as_json, content, table.markdown(results) if results else f"{onnx} is written.")
+
+
+def _measure(
+    paths: list[Path],
+    places: tuple[Path, ...],
+    recipe: Recipe,
+    *,
+    color: str | None,
+    plots: Path | None,
+    overlap: Path | None,
+    onnx: Path | None,
+) -> list[dict[str, Any]]:
+    """The result of each model; the first one is also exported and audited where that is asked for."""
+    from fr_train import models
+    from fr_train.evaluate import evaluate
+
+    results = []
+    for index, path in enumerate(paths):
+        network = models.open_model(path, color, recipe.evaluate.device)
+        if [other.stem for other in paths].count(path.stem) > 1:
+            network.name = str(path)
+        if index == 0 and onnx is not None:
+            models.export_onnx(network, onnx)
+        if not places:
+            break
+        result = evaluate(
+            network,
+            places,
+            recipe.evaluate,
+            seed=recipe.seed,
+            plots=plots if plots is None or len(paths) == 1 else plots / f"{index}",
+            training=_training(overlap, network.image_size) if index == 0 and overlap is not None else None,
+        )
+        results.append(result)
+    return results
