@@ -1,0 +1,19 @@
+"""Picture to embedding: detect, align, embed.
+
+network.py    ONNX networks: one picture a thread on the CPU, whole batches on a GPU
+scrfd.py      the face detector
+align.py      five landmarks → the 112-pixel crop
+faces.py      which face is meant, with padding when it fills the picture
+recognise.py  crops → embeddings
+open.py       names and files → encoders and detectors
+pictures.py   bytes → pixels, without trusting the bytes
+sources.py    photographs, folders and RecordIO as one stream
+store.py      rows on their way to the disk, resumable
+finish.py     rows → .npy, .npz or .safetensors
+embedding.py  the whole, from a source to an embedding file
+"""
+
+from synthface.encoder.open import open_detector, open_encoder
+from synthface.encoder.recognise import Encoder, Provenance
+
+__all__ = ["Encoder", "Provenance", "open_detector", "open_encoder"]
