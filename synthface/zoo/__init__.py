@@ -1,0 +1,25 @@
+"""The public weights: what there is, where it comes from, on what terms; pulling and verifying.
+
+catalogue.py   the table
+places.py      folders, records and hashes on this machine
+pull.py        from the hub, a mirror or a folder
+needs.py       what a recipe lacks
+
+Nothing here downloads unless `pull` is called.
+"""
+
+from synthface.zoo.catalogue import CATALOGUE, Model
+from synthface.zoo.needs import missing_for
+from synthface.zoo.places import entry, weights
+
+__all__ = ["CATALOGUE", "Model", "entry", "locate", "missing_for", "names", "weights"]
+
+
+def names() -> list[str]:
+    """The names of the public models."""
+    return list(CATALOGUE)
+
+
+def locate(value: str) -> str:
+    """A recipe's value with the name of a public model turned into its place; other values as they are."""
+    return str(weights(value)) if value in CATALOGUE else value

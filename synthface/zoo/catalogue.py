@@ -1,0 +1,157 @@
+"""The public weights that recipes can name: where they come from, which bytes, and on what terms.
+
+Revisions are pinned. Sizes and hashes are stated where they are known from the source; sizes marked as not exact are the
+source's rounded figures. What is not known here is recorded at the first pull and checked ever after.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a repository. size: bytes, rounded unless `exact`; None when unknown before the first pull."""
+
+    path: str
+    size: int | None = None
+    exact: bool = False
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """One entry: files of one repository at one revision. `weights` is the file or folder that a recipe value means."""
+
+    name: str
+    role: Literal["generator", "base", "encoder", "detector", "controlnet", "lora", "autoencoder"]
+    summary: str
+    repository: str
+    revision: str
+    files: tuple[File, ...]
+    licence: str
+    terms: str
+    weights: str | None = None  # None: the entry's whole folder
+
+    @property
+    def size(self) -> int | None:
+        """Bytes together; None as soon as one is unknown."""
+        return None if any(f.size is None for f in self.files) else sum(f.size or 0 for f in self.files)
+
+
+_ARC2FACE = ("FoivosPar/Arc2Face", "da2f1e9aa3954dad093213acfc9ae75a68da6ffd")
+_ARC2FACE_TERMS = (
+    "MIT, as the authors' model card states. Trained on WebFace42M, FFHQ and CelebA-HQ, which have terms of their own; "
+    "the UNet and text encoder are fine-tuned from Stable Diffusion 1.5, whose OpenRAIL-M terms bind derivatives."
+)
+_RAIL_TERMS = (
+    "Open RAIL: use is free, also commercially, except for the harmful uses that its attachment lists (such as "
+    "impersonation without consent); whoever passes the model or a derivative on passes these restrictions on."
+)
+
+CATALOGUE: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model(
+            "arc2face",
+            "generator",
+            "Arc2Face: the fine-tuned UNet and text encoder",
+            *_ARC2FACE,
+            (
+                File("arc2face/config.json", 1_780),
+                File("arc2face/diffusion_pytorch_model.safetensors", 3_440_000_000),
+                File("encoder/config.json", 560),
+                File("encoder/pytorch_model.bin", 492_000_000),
+            ),
+            "MIT",
+            _ARC2FACE_TERMS,
+        ),
+        Model(
+            "arc2face-controlnet",
+            "controlnet",
+            "Arc2Face's ControlNet for pose (the paper's 4.3)",
+            *_ARC2FACE,
+            (
+                File("controlnet/config.json", 1_210),
+                File("controlnet/diffusion_pytorch_model.safetensors", 1_450_000_000),
+            ),
+            "MIT",
+            _ARC2FACE_TERMS,
+            weights="controlnet",
+        ),
+        Model(
+            "arcface",
+            "encoder",
+            "The ArcFace recogniser that conditions Arc2Face (512-d, WebFace42M)",
+            *_ARC2FACE,
+            (File("arcface.onnx", 261_000_000),),
+            "MIT",
+            "MIT, as the authors' model card states. Trained on WebFace42M, which has terms of its own.",
+            weights="arcface.onnx",
+        ),
+        Model(
+            "sd15-base",
+            "base",
+            "Stable Diffusion 1.5: autoencoder, tokenizer and scheduler",
+            "stable-diffusion-v1-5/stable-diffusion-v1-5",
+            "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+            (
+                File("vae/config.json", 547),
+                File(
+                    "vae/diffusion_pytorch_model.safetensors",
+                    334_643_276,
+                    exact=True,
+                    sha256="a2b5134f4dbc140d9c11f11cba3233099e00af40f262f136c691fb7d38d2194c",
+                ),
+                File("tokenizer/merges.txt"),
+                File("tokenizer/special_tokens_map.json"),
+                File("tokenizer/tokenizer_config.json"),
+                File("tokenizer/vocab.json"),
+                File("scheduler/scheduler_config.json"),
+            ),
+            "CreativeML OpenRAIL-M",
+            _RAIL_TERMS,
+        ),
+        Model(
+            "lcm-lora",
+            "lora",
+            "LCM-LoRA for Stable Diffusion 1.5: 2–4 steps at guidance 1",
+            "latent-consistency/lcm-lora-sdv1-5",
+            "cf2fced511dbe7e26c8d1d397e728fbab875db4b",
+            (File("pytorch_lora_weights.safetensors", 135_000_000),),
+            "OpenRAIL++",
+            _RAIL_TERMS,
+            weights="pytorch_lora_weights.safetensors",
+        ),
+        Model(
+            "taesd",
+            "autoencoder",
+            "The tiny autoencoder for Stable Diffusion 1.5",
+            "madebyollin/taesd",
+            "931366cc24b8bc15d6f682fa2e0352f1deec397b",
+            (File("config.json", 551), File("diffusion_pytorch_model.safetensors", 9_790_000)),
+            "MIT",
+            "MIT: any use, with the notice kept.",
+        ),
+        Model(
+            "scrfd",
+            "detector",
+            "SCRFD-10GF with five landmarks: the detector of antelopev2",
+            "fal/AuraFace-v1",
+            "af6d057c9b0ec4071d4c49c80e3539258798b609",
+            (
+                File(
+                    "scrfd_10g_bnkps.onnx",
+                    16_923_827,
+                    exact=True,
+                    sha256="5838f7fe053675b1c7a08b633df49e7af5495cee0493c7dcf6697200b85b5b91",
+                ),
+            ),
+            "non-commercial research (insightface)",
+            "insightface gives its pretrained models for non-commercial research only. The repository it is pulled from "
+            "republishes the file under Apache-2.0; the stricter statement is the one to keep.",
+            weights="scrfd_10g_bnkps.onnx",
+        ),
+    )
+}
