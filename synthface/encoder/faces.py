@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthface.encoder import align
-from synthface.encoder.scrfd import Detections
+from synthface.encoder.scrfd import Detections, Detector
 from synthface.recipe.people import EncoderRecipe
-
-Find = Callable[[Sequence[NDArray[np.uint8]]], list[Detections]]
 
 
 @dataclass(frozen=True)
@@ -31,62 +29,52 @@ class Face:
         return align.norm_crop(image_HWC, self.landmark_52, size)
 
 
-@dataclass
+@dataclass(frozen=True)
 class FaceFinder:
     """Finds the one face that each picture is of.
 
-    A detector trained on whole heads misses faces that fill the picture. The margins `padding` are tried in their
-    order on the pictures in which none has been found yet. `found` counts at which margin, `several` the pictures with
-    more than one face.
+    A detector trained on whole heads misses faces that fill the picture. The margins `padding`, shares of the longer
+    side, are tried in their order on the pictures in which none has been found yet. Of several faces found at one
+    margin, the `largest` or the most `central` is taken.
     """
 
-    detect: Find
-    padding: Sequence[float]
-    choose: str = "largest"
-    found: Counter[float] = field(default_factory=Counter)
-    several: int = 0
+    detector: Detector
+    padding: tuple[float, ...]
+    choose: Literal["largest", "central"]
 
     @classmethod
-    def from_recipe(cls, detect: Find, recipe: EncoderRecipe) -> FaceFinder:
-        return cls(detect, recipe.padding, recipe.choose)
+    def from_recipe(cls, detector: Detector, recipe: EncoderRecipe) -> FaceFinder:
+        return cls(detector, recipe.padding, recipe.choose)
 
     def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Face | None]:
         """The face of each picture (H, W, 3) uint8 RGB, or None."""
         faces: list[Face | None] = [None] * len(images)
-        for share in self.padding:
+        for margin in self.padding:
             missing = [k for k, face in enumerate(faces) if face is None]
             if not missing:
                 break
-            margins = [round(share * max(images[k].shape[:2])) for k in missing]
-            detections = self.detect([padded(images[k], margin) for k, margin in zip(missing, margins, strict=True)])
-            for k, margin, found in zip(missing, margins, detections, strict=True):
-                if len(found.score_N):
-                    faces[k] = self._chosen(found, images[k].shape, margin, share)
-        for face in faces:
-            if face is not None:
-                self.found[face.padding] += 1
-                self.several += face.faces > 1
+            for k, found in zip(missing, self.detector([images[k] for k in missing], margin), strict=True):
+                faces[k] = self._chosen(found, images[k].shape, margin)
         return faces
 
-    def _chosen(self, found: Detections, shape: tuple[int, ...], margin: int, share: float) -> Face:
-        box_N4 = found.box_N4 - np.float32(margin)
+    def find_one(self, image_HWC: NDArray[np.uint8]) -> Face | None:
+        """The face of one picture, on the caller's thread."""
+        for margin in self.padding:
+            face = self._chosen(self.detector.detect_one(image_HWC, margin), image_HWC.shape, margin)
+            if face is not None:
+                return face
+        return None
+
+    def _chosen(self, found: Detections, shape: tuple[int, ...], margin: float) -> Face | None:
+        if not len(found.score_N):
+            return None
+        left_N, top_N, right_N, bottom_N = found.box_N4.T
         if self.choose == "central":
-            middle_2 = np.array([shape[1], shape[0]]) / 2
-            merit_N = -np.linalg.norm((box_N4[:, :2] + box_N4[:, 2:]) / 2 - middle_2, axis=1)
+            middle_x, middle_y = shape[1] / 2, shape[0] / 2
+            merit_N = -np.hypot((left_N + right_N) / 2 - middle_x, (top_N + bottom_N) / 2 - middle_y)
         else:
-            merit_N = (box_N4[:, 2] - box_N4[:, 0]) * (box_N4[:, 3] - box_N4[:, 1])
+            merit_N = (right_N - left_N) * (bottom_N - top_N)
         best = int(np.argmax(merit_N))
         return Face(
-            box_N4[best],
-            found.landmark_N52[best] - np.float32(margin),
-            float(found.score_N[best]),
-            share,
-            len(found.score_N),
+            found.box_N4[best], found.landmark_N52[best], float(found.score_N[best]), margin, len(found.score_N)
         )
-
-
-def padded(image_HWC: NDArray[np.uint8], margin: int) -> NDArray[np.uint8]:
-    """The picture with a black margin of so many pixels on each side."""
-    if margin == 0:
-        return image_HWC
-    return np.pad(image_HWC, ((margin, margin), (margin, margin), (0, 0)))

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from synthface.errors import InputError, ResourceError
 
 Array = NDArray[Any]
-_In, _Out = TypeVar("_In"), TypeVar("_Out")
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _MEMORY = ("failed to allocate memory", "out of memory", "bad allocation", "bad_alloc")
 
@@ -101,7 +102,8 @@ class Network:
         image_BCHW = np.ascontiguousarray(image_BCHW, dtype=self._dtype)
         if self.batched:
             return list(self._session.run(None, {self._input: image_BCHW}))
-        parts = self.map(lambda row: self._session.run(None, {self._input: row[None]}), image_BCHW)
+        rows = [image_BCHW[k : k + 1] for k in range(len(image_BCHW))]
+        parts: list[list[Array]] = self.map(lambda row: self._session.run(None, {self._input: row}), rows)
         return [parts[0][k] if len(parts) == 1 else np.concatenate([p[k] for p in parts]) for k in range(len(parts[0]))]
 
     def _out_of_memory(self, image_BCHW: NDArray[np.float32]) -> ResourceError:

@@ -16,14 +16,13 @@ from synthface import zoo
 from synthface.encoder.network import Network
 from synthface.encoder.recognise import Encoder, OnnxEncoder
 from synthface.encoder.scrfd import Detector
-from synthface.errors import InputError, MissingPackageError, MissingWeightsError, did_you_mean
+from synthface.errors import InputError, MissingPackageError, did_you_mean
 from synthface.recipe.people import EncoderRecipe
+from synthface.zoo import shipped
 
 ENTRY_POINTS = "synthface.encoders"
 Opener = Callable[[Path, str | None], Encoder]  # (file, device) → encoder
 _DEFAULT = EncoderRecipe()
-_EMBEDDED = {"embedded": "encoder.onnx", "embedded-verifier": "verifier.onnx"}
-_WEIGHTS = Path(__file__).resolve().parent.parent / "embedded"
 
 
 def open_encoder(
@@ -51,13 +50,8 @@ def open_detector(recipe: EncoderRecipe, *, device: str | None = None, batched: 
 def find(model: str | os.PathLike[str]) -> Path:
     """The file behind a name or path. Raises InputError when there is none, MissingWeightsError when not pulled."""
     name = os.fspath(model)
-    if name in _EMBEDDED:
-        path = _WEIGHTS / _EMBEDDED[name]
-        if not path.is_file():
-            raise MissingWeightsError(
-                f"The embedded model '{name}' is missing from this installation ({path}).", "Install synthface again."
-            )
-        return path
+    if name in shipped.ENCODERS:
+        return shipped.encoder(name)
     if name in zoo.names():
         return zoo.weights(name)
     path = Path(name)
@@ -65,7 +59,7 @@ def find(model: str | os.PathLike[str]) -> Path:
         return path
     if path.is_dir():
         raise InputError(f"{path} is a folder where a network was expected.", "Give the file inside it.")
-    hint = did_you_mean(name, [*_EMBEDDED, *zoo.names()])
+    hint = did_you_mean(name, [*shipped.ENCODERS, *zoo.names()])
     raise InputError(
         f"There is no model named '{name}' and no such file.",
         f"{hint} `synthface models list` shows the names.".strip(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from synthface.errors import InputError
 
+Payload = bytes | bytearray | memoryview
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-MAX_PIXELS = 100_000_000
 _JPEG = b"\xff\xd8\xff"
 _EXIF_AREA = 1 << 16  # a JPEG's Exif segment lies within its first 64 KiB
 
@@ -26,16 +25,14 @@ class PictureError(InputError):
         super().__init__(problem, fix)
 
 
-def load(
-    source: bytes | str | os.PathLike[str], name: str | None = None, max_pixels: int = MAX_PIXELS
-) -> NDArray[np.uint8]:
+def load(source: Payload | Path, max_pixels: int, name: str | None = None) -> NDArray[np.uint8]:
     """A picture (H, W, 3) uint8 RGB, turned upright as its Exif orientation says.
 
-    source: the file's bytes or its path; name: what to call it in errors. Raises PictureError for missing, empty,
+    source: the file's path or its bytes; name: what to call it in errors. Raises PictureError for missing, empty,
     foreign and damaged files and for more than `max_pixels` pixels.
     """
-    label = name or (str(source) if not isinstance(source, bytes) else "the picture")
-    data = source if isinstance(source, bytes) else _read(Path(source), label)
+    label = name or (str(source) if isinstance(source, Path) else "the picture")
+    data = _read(source, label) if isinstance(source, Path) else bytes(source)
     if not data:
         raise PictureError("empty file", f"{label} is empty.", "Copy it again.")
     return _jpeg(data, label, max_pixels) if data.startswith(_JPEG) else _other(data, label, max_pixels)
@@ -76,9 +73,14 @@ def _other(data: bytes, label: str, max_pixels: int) -> NDArray[np.uint8]:
             if upright.mode.startswith("I;16"):
                 return np.repeat((np.asarray(upright) >> 8).astype(np.uint8)[..., None], 3, axis=2)
             return np.asarray(upright.convert("RGB"))
-    except Image.DecompressionBombError as error:  # Pillow's own limit, met before ours could be
-        pixels = re.search(r"\d+", str(error))
-        count = int(pixels.group()) if pixels else max_pixels + 1
+    except Image.DecompressionBombError as error:  # Pillow's own limit, met before ours can be
+        count = int((re.search(r"\d+", str(error)) or [0])[0])
+        if count <= max_pixels:
+            raise PictureError(
+                "too large",
+                f"{label} has {count:,} pixels, more than Pillow opens.",
+                "Scale it down, or save it as JPEG.",
+            ) from error
         raise _too_large(f"{count:,} pixels", label, max_pixels) from error
     except UnidentifiedImageError as error:
         raise PictureError(

@@ -24,11 +24,20 @@ class Detections(NamedTuple):
     landmark_N52: NDArray[np.float32]
 
 
+class Placed(NamedTuple):
+    """A picture as the network sees it: scaled, and moved right and down by `offset` pixels."""
+
+    image_1CHW: NDArray[np.float32]
+    scale: float
+    offset: int
+
+
 class Detector:
     """Finds faces in pictures of any size.
 
-    The picture is scaled into the upper left of a square of `size` pixels (a network of fixed size keeps its own).
-    threshold: least score. batch_size: pictures that the network sees at once on a GPU.
+    The picture is scaled into the upper left of a square of `size` pixels (a network of fixed size keeps its own), with
+    a black margin around it when one is asked for. threshold: least score. batch_size: pictures that the network sees
+    at once on a GPU.
     """
 
     def __init__(self, network: Network, size: int = 640, threshold: float = 0.5, batch_size: int = 8) -> None:
@@ -47,41 +56,48 @@ class Detector:
         if network.batched:
             self._layout = self._find_layout()
 
-    def __call__(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """The faces of each picture (H, W, 3) uint8 RGB."""
+    def __call__(self, images: Sequence[NDArray[np.uint8]], margin: float = 0.0) -> list[Detections]:
+        """The faces of each picture (H, W, 3) uint8 RGB; `margin`: share of the longer side, on all four sides."""
+        if not self.network.batched:  # each picture from pixels to faces on one thread
+            return self.network.map(lambda image: self.detect_one(image, margin), images)
         found: list[Detections] = []
         for start in range(0, len(images), self.batch_size):
-            found.extend(self._detect(images[start : start + self.batch_size]))
+            found.extend(self._detect_batch(images[start : start + self.batch_size], margin))
         return found
 
-    def _detect(self, images: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        if not self.network.batched:  # each picture from pixels to faces on one thread
-            return self.network.map(self._detect_one, images)
-        prepared = self.network.map(self._prepare, images)
-        outputs = self._per_picture(self.network.run(np.concatenate([image for image, _ in prepared])), len(images))
-        return [self._decode([output[k] for output in outputs], scale) for k, (_, scale) in enumerate(prepared)]
+    def detect_one(self, image_HWC: NDArray[np.uint8], margin: float = 0.0) -> Detections:
+        """The faces of one picture, on the caller's thread."""
+        placed = self._place(image_HWC, margin)
+        outputs = self.network.run_one(placed.image_1CHW)
+        return self._decode([output.reshape(-1, output.shape[-1]) for output in outputs], placed)
 
-    def _detect_one(self, image_HWC: NDArray[np.uint8]) -> Detections:
-        image_1CHW, scale = self._prepare(image_HWC)
-        outputs = self.network.run_one(image_1CHW)
-        return self._decode([output.reshape(-1, output.shape[-1]) for output in outputs], scale)
+    def _detect_batch(self, images: Sequence[NDArray[np.uint8]], margin: float) -> list[Detections]:
+        placed = self.network.map(lambda image: self._place(image, margin), images)
+        outputs = self._per_picture(self.network.run(np.concatenate([one.image_1CHW for one in placed])), len(images))
+        return [self._decode([output[k] for output in outputs], one) for k, one in enumerate(placed)]
 
-    def _prepare(self, image_HWC: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
-        """The network's input (1, 3, H, W) and the factor by which the picture was scaled into it."""
+    def _place(self, image_HWC: NDArray[np.uint8], margin: float) -> Placed:
+        """Scales first and adds the margin then: a margin around a large picture would cost several times its memory."""
         import cv2
 
         height, width = self.size
         rows, columns = image_HWC.shape[:2]
+        padding = margin * max(rows, columns)
         if rows / columns > height / width:
-            new_height, new_width = height, max(int(height / (rows / columns)), 1)
+            new_height = max(round(height * rows / (rows + 2 * padding)), 1)
+            new_width = max(int(new_height / (rows / columns)), 1)
         else:
-            new_height, new_width = max(int(width * (rows / columns)), 1), width
+            new_width = max(round(width * columns / (columns + 2 * padding)), 1)
+            new_height = max(int(new_width * (rows / columns)), 1)
+        scale = new_height / rows
+        offset = int(padding * scale)
         canvas_HWC = np.zeros((height, width, 3), np.uint8)
-        canvas_HWC[:new_height, :new_width] = cv2.resize(image_HWC, (new_width, new_height))
+        scaled_HWC = cv2.resize(image_HWC, (new_width, new_height))
+        canvas_HWC[offset : offset + new_height, offset : offset + new_width] = scaled_HWC
         blob = cv2.dnn.blobFromImage(canvas_HWC, 1.0 / 128.0, (width, height), (127.5, 127.5, 127.5), swapRB=False)
-        return blob, new_height / rows
+        return Placed(blob, scale, offset)
 
-    def _decode(self, outputs: Sequence[Array], scale: float) -> Detections:
+    def _decode(self, outputs: Sequence[Array], placed: Placed) -> Detections:
         """outputs: of one picture, (n, 1) scores, (n, 4) distances, (n, 10) landmarks for each stride in turn."""
         levels = len(self.strides)
         scores, boxes, landmarks = [], [], []
@@ -92,14 +108,14 @@ class Detector:
             distance_K4 = outputs[level + levels][kept].astype(np.float32) * stride
             offset_K52 = (outputs[level + 2 * levels][kept].astype(np.float32) * stride).reshape(-1, 5, 2)
             scores.append(score_n[kept])
-            boxes.append(np.hstack([center_K2 - distance_K4[:, :2], center_K2 + distance_K4[:, 2:]]) / scale)
-            landmarks.append((center_K2[:, None] + offset_K52) / scale)
+            boxes.append(np.hstack([center_K2 - distance_K4[:, :2], center_K2 + distance_K4[:, 2:]]))
+            landmarks.append(center_K2[:, None] + offset_K52)
         score_K = np.concatenate(scores)
         order = np.argsort(-score_K, kind="stable")
-        box_K4 = np.concatenate(boxes).astype(np.float32)[order]
-        kept = suppress(box_K4, NMS_THRESHOLD)
-        landmark_K52 = np.concatenate(landmarks).astype(np.float32)[order]
-        return Detections(box_K4[kept], score_K[order][kept], landmark_K52[kept])
+        box_K4 = _unplaced(np.concatenate(boxes), placed)[order]
+        faces = suppress(box_K4, NMS_THRESHOLD)
+        landmark_K52 = _unplaced(np.concatenate(landmarks), placed)[order]
+        return Detections(box_K4[faces], score_K[order][faces], landmark_K52[faces])
 
     def _per_picture(self, outputs: Sequence[Array], batch: int) -> list[Array]:
         """Outputs of a batch as (batch, n, k)."""
@@ -137,6 +153,11 @@ class Detector:
                     return layout
         self.network.batched = False
         return "rows"
+
+
+def _unplaced(points: Array, placed: Placed) -> NDArray[np.float32]:
+    """Coordinates in the network's square → in the picture."""
+    return ((points - np.float32(placed.offset)) / placed.scale).astype(np.float32)
 
 
 def suppress(box_N4: NDArray[np.float32], threshold: float) -> list[int]:
