@@ -1,7 +1,8 @@
 """The atlas: one sheet of vertices on which head, ears and torso lie as rectangular patches.
 
-A vertex is a (row, column) of the sheet. The rasteriser interpolates rows and columns; whatever a pixel needs (position,
-normal, colour, anything) is then looked up on a sheet of any resolution by one bilinear sampling.
+A vertex is a (row, column) of the sheet. The rasteriser draws every second vertex and interpolates rows and columns;
+whatever a pixel needs (position, normal, colour, anything) is then looked up on a sheet of any resolution by one
+bilinear sampling.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-HEAD_ROWS, HEAD_COLUMNS = 136, 133
-EAR_ROWS, EAR_COLUMNS = 22, 30
-TORSO_ROWS, TORSO_COLUMNS = 9, 49
-ROWS, COLUMNS = HEAD_ROWS + EAR_ROWS, HEAD_COLUMNS
+# Odd numbers of rows and columns, and patches that begin at even ones: every second vertex is a sheet of its own.
+HEAD_ROWS, HEAD_COLUMNS = 137, 133
+EAR_ROWS, EAR_COLUMNS = 21, 31
+TORSO_ROWS, TORSO_COLUMNS = 17, 49
+ROWS, COLUMNS = HEAD_ROWS + 1 + EAR_ROWS, HEAD_COLUMNS
+COARSE_ROWS, COARSE_COLUMNS = (ROWS + 1) // 2, (COLUMNS + 1) // 2
 TEXELS_PER_VERTEX = 3  # painted sheets are finer than the mesh
 
 
@@ -42,11 +45,11 @@ class Patch:
             slice(self.column * k, (self.column + self.columns - 1) * k + 1),
         )
 
-    def triangles(self, step: int = 1) -> NDArray[Any]:
-        """Two triangles a cell, front faces wound alike, as indices of the flat sheet; `step` skips vertices."""
-        row = self.row + np.arange(0, self.rows, step)
-        column = self.column + np.arange(0, self.columns, step)
-        index = row[:, None] * COLUMNS + column
+    def triangles(self) -> NDArray[Any]:
+        """Two triangles a cell of the coarse sheet, front faces wound alike, as its flat indices."""
+        row = (self.row + np.arange(0, self.rows, 2)) // 2
+        column = (self.column + np.arange(0, self.columns, 2)) // 2
+        index = row[:, None] * COARSE_COLUMNS + column
         a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
         return quads(a, b, c, d)
 
@@ -58,9 +61,9 @@ def quads(a: NDArray[Any], b: NDArray[Any], c: NDArray[Any], d: NDArray[Any]) ->
 
 
 HEAD = Patch(0, 0, HEAD_ROWS, HEAD_COLUMNS)
-LEFT_EAR = Patch(HEAD_ROWS, 0, EAR_ROWS, EAR_COLUMNS)
-RIGHT_EAR = Patch(HEAD_ROWS, EAR_COLUMNS + 2, EAR_ROWS, EAR_COLUMNS)
-TORSO = Patch(HEAD_ROWS, 2 * EAR_COLUMNS + 4, TORSO_ROWS, TORSO_COLUMNS)
+LEFT_EAR = Patch(HEAD_ROWS + 1, 0, EAR_ROWS, EAR_COLUMNS)
+RIGHT_EAR = Patch(HEAD_ROWS + 1, EAR_COLUMNS + 3, EAR_ROWS, EAR_COLUMNS)
+TORSO = Patch(HEAD_ROWS + 1, 2 * EAR_COLUMNS + 6, TORSO_ROWS, TORSO_COLUMNS)
 
 
 def normals(position_RC3: NDArray[Any], closed: bool = False) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
@@ -51,23 +52,28 @@ def _pattern() -> Array:
     return np.stack([(layer - layer.mean()) / (layer.std() + 1e-6) for layer in layers], -1).astype(np.float32)
 
 
-def build(side: int, x: float, y: float, scale: float, tone: Array, contrast: float, blur: float) -> Array:
-    """(side, side, 3) linear; `x`, `y` choose the place, and with it which of the patterns prevails."""
-    step = 2.0**scale * SIDE / side * 0.55
+@lru_cache(maxsize=1)
+def _grid(side: int) -> tuple[Array, Array]:
     row, column = np.mgrid[0:side, 0:side].astype(np.float32)
-    pattern = lookup(
+    return row.reshape(-1), column.reshape(-1)
+
+
+def build(side: int, x: float, y: float, scale: float, tone: Array, contrast: float, blur: float) -> Array:
+    """(3, side, side) linear; `x`, `y` choose the place, and with it which of the patterns prevails."""
+    step = 2.0**scale * SIDE / side * 0.55
+    row, column = _grid(side)
+    walls, bokeh, blots, soft = lookup(
         _pattern(),
-        np.mod(column * step + x * SIDE * 7, SIDE).reshape(-1),
-        np.mod(row * step + y * SIDE * 5, SIDE).reshape(-1),
+        np.mod(column * step + x * SIDE * 7, SIDE),
+        np.mod(row * step + y * SIDE * 5, SIDE),
         cv2.BORDER_WRAP,
-    ).reshape(side, side, 4)
-    choice = np.array([np.cos(2 * np.pi * (x * 3 + y + k / 3)) for k in range(3)], np.float32)
-    weights = np.append(np.maximum(choice, 0) ** 2, 0.6).astype(np.float32)
-    structure = pattern @ weights
-    warmth = pattern[..., 3] * np.float32(0.35) + pattern[..., 0] * np.float32(0.2)
-    level = np.exp(np.clip(structure * np.float32(0.9 * contrast), -2.5, 1.6))
-    shift = np.float32(0.5 * contrast) * warmth
-    picture = tone * level[..., None] * np.exp(shift[..., None] * np.array([1, 0, -1], np.float32))
+    )
+    weight = [max(math.cos(2 * math.pi * (x * 3 + y + k / 3)), 0.0) ** 2 for k in range(3)]
+    structure = weight[0] * walls + weight[1] * bokeh + weight[2] * blots + 0.6 * soft
+    warmth = np.exp((0.35 * soft + 0.2 * walls) * (0.5 * contrast))
+    level = np.exp(np.clip(structure * (0.9 * contrast), -2.5, 1.6))
+    planes = [tone[0] * level * warmth, tone[1] * level, tone[2] * level / warmth]
+    picture = cv2.merge([plane.reshape(side, side) for plane in planes])
     if blur > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), blur * side / 112, borderType=cv2.BORDER_REFLECT)
-    return picture
+    return np.stack(cv2.split(picture))

@@ -43,21 +43,20 @@ def mean_head() -> Array:
 
 
 @lru_cache(maxsize=1)
-def _torso() -> Array:
+def _torso() -> tuple[Array, Array]:
+    """Position and normals of the shoulders, the same for everybody."""
     azimuth = np.linspace(-np.pi, np.pi, TORSO.columns)[None, :]
-    half_x, half_z, height = (np.array(_RINGS, float).T)[:, :, None]
+    rings = np.array(_RINGS, float)
+    at = np.linspace(0, len(rings) - 1, TORSO.rows)
+    half_x, half_z, height = (np.interp(at, np.arange(len(rings)), ring)[:, None] for ring in rings.T)
     slope = 26.0 * np.cos(azimuth) * np.clip((half_x - 58) / 80, 0, 1)  # the back of a collar is higher than the front
     sheet = [
         _TORSO_CENTER[0] + half_x * np.sin(azimuth),
         height - slope,
         _TORSO_CENTER[1] + half_z * np.cos(azimuth),
     ]
-    return np.stack(np.broadcast_arrays(*sheet), -1).astype(np.float32)
-
-
-def neutral(t: Traits) -> Array:
-    """The head of a person without expression, flat as `mean_head`."""
-    return mean_head() + t.shape[: len(shape.names())] @ shape.basis()
+    position = np.stack(np.broadcast_arrays(*sheet), -1).astype(np.float32)
+    return position, atlas.normals(position, closed=True)
 
 
 @dataclass(frozen=True)
@@ -69,20 +68,35 @@ class Body:
     landmarks: Array  # (5, 3)
 
 
-def build(neutral_head: Array, t: Traits, weights: Array) -> Body:
-    """`weights` are those of `expression.FIELDS`."""
-    shaped = (neutral_head + weights @ expression.basis()).reshape(HEAD.rows, HEAD.columns, 3)
+def neutral(t: Traits) -> Body:
+    """A person without expression."""
+    head_sheet = (
+        mean_head()
+        + np.einsum("k,kn->n", t.shape[: len(shape.names())], shape.basis())
+        + np.float32(2 * t.male - 1) * shape.sex()
+    )
+    shaped = head_sheet.reshape(HEAD.rows, HEAD.columns, 3)
     position = np.zeros((ROWS, COLUMNS, 3), np.float32)
     normal = np.zeros_like(position)
-    position[HEAD.where], normal[HEAD.where] = shaped, atlas.normals(shaped, closed=True)
+    position[HEAD.where] = shaped
     size, flare = 1 + 0.06 * float(t.shape[-2]), 0.11 * float(t.shape[-1])
     for side, patch, grid in ((-1, LEFT_EAR, _ear_grid(-1)), (1, RIGHT_EAR, _ear_grid(1))):
         moved = _bilinear(shaped, grid) - _bilinear(mean_head().reshape(shaped.shape), grid)
         site = ears.SITE * (side, 1, 1) + moved
         position[patch.where] = ears.build(side, site, size, flare)
         normal[patch.where] = atlas.normals(position[patch.where], closed=True)
-    position[TORSO.where] = _torso()
-    normal[TORSO.where] = atlas.normals(_torso(), closed=True)
+    position[TORSO.where], normal[TORSO.where] = _torso()
+    return expressed(Body(position, normal, np.zeros((5, 3), np.float32)), np.zeros(len(expression.FIELDS), np.float32))
+
+
+def expressed(person: Body, weights: Array) -> Body:
+    """The same person with an expression; `weights` are those of `expression.FIELDS`."""
+    position, normal = person.position.copy(), person.normal.copy()
+    shaped = position[HEAD.where]
+    for weight, field in zip(weights, expression.basis(), strict=True):
+        if weight:  # most are at rest
+            shaped += weight * field.reshape(shaped.shape)
+    normal[HEAD.where] = atlas.normals(shaped, closed=True)
     landmarks = np.stack([_bilinear(shaped, place) for place in _landmark_grid()])
     return Body(position, normal, landmarks)
 
@@ -119,21 +133,8 @@ def _locate(x: float, y: float, in_front: bool) -> tuple[int, int, float, float]
 
 @lru_cache(maxsize=1)
 def triangles() -> NDArray[Any]:
-    """All triangles of the atlas, (T, 3)."""
+    """All triangles of the coarse atlas, (T, 3)."""
     return np.concatenate([patch.triangles() for patch in (HEAD, LEFT_EAR, RIGHT_EAR, TORSO)])
-
-
-@lru_cache(maxsize=1)
-def coarse_triangles() -> NDArray[Any]:
-    """Every second vertex: enough for shadows."""
-    return np.concatenate([HEAD.triangles(2), LEFT_EAR.triangles(3), RIGHT_EAR.triangles(3), TORSO.triangles(2)])
-
-
-@lru_cache(maxsize=1)
-def address() -> Array:
-    """(V, 3): what the rasteriser interpolates: column and row of the atlas as shares, and 0."""
-    row, column = np.meshgrid(np.arange(ROWS) / (ROWS - 1), np.arange(COLUMNS) / (COLUMNS - 1), indexing="ij")
-    return np.stack([column, row, 0 * row], -1).reshape(-1, 3).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

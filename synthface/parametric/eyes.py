@@ -51,11 +51,11 @@ class EyePixels:
     """What the eyes change at the pixels `index` (into the head's pixels), n of them."""
 
     index: NDArray[Any]
-    albedo: Array  # (n, 3) linear
+    albedo: Array  # (3, n) linear
     cover: Array  # (n,) 1 where the eyeball shows
-    dark: Array  # (n, 3) factor for lids, creases and lashes
-    normal: Array  # (n, 3) of the ball, in head coordinates
-    reflection: Array  # (n, 2) place on the cornea, mm right and up, for highlights
+    dark: Array  # (3, n) factor for lids, creases and lashes
+    normal: Array  # (3, n) of the ball, in head coordinates
+    reflection: Array  # (2, n) place on the cornea, mm right and up, for highlights
     wet: Array  # (n,)
 
 
@@ -85,9 +85,9 @@ def paint(x_P: Array, y_P: Array, front_P: NDArray[Any], t: Traits, g: Gaze) -> 
     cover = smoothstep(-0.3, 0.35, upper - y) * smoothstep(-0.3, 0.35, y - lower) * within
     albedo, wet = _ball(out, y, side, s, upper, lower, t, g)
     dark = _lid_skin(s, y, upper, lower, t, g)
-    normal = np.stack([side * out / _BALL, y / _BALL, np.full_like(out, 0.9)], 1)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    reflection = np.stack([x - side * PUPIL_X, y], 1)
+    normal = np.stack([side * out / _BALL, y / _BALL, np.full_like(out, 0.9)])
+    normal /= np.linalg.norm(normal, axis=0)
+    reflection = np.stack([x - side * PUPIL_X, y])
     return EyePixels(
         index,
         albedo.astype(np.float32),
@@ -107,7 +107,7 @@ def _ball(
     edge = 0.75 + 0.25 * smoothstep(0.0, 1.2, y - lower)
     white = (0.60 - 0.16 * s * s) * (1 - 0.10 * g.age)
     pink = smoothstep(-0.72, -0.97, s) + 0.35 * smoothstep(0.75, 1.0, s)
-    ball = np.stack([white + 0.02 * pink, white * (0.93 - 0.35 * pink), white * (0.90 - 0.38 * pink)], 1)
+    ball = np.stack([white + 0.02 * pink, white * (0.93 - 0.35 * pink), white * (0.90 - 0.38 * pink)])
     shift_x, shift_y = _BALL * np.sin(np.radians(g.right)), _BALL * np.sin(np.radians(g.up))
     across, up = side * out - shift_x, y - shift_y - 0.2
     radius = np.hypot(across, up)
@@ -119,9 +119,9 @@ def _ball(
     low = min(int(at), len(_IRISES) - 2)
     colour = _IRISES[low] * (1 - at + low) + _IRISES[low + 1] * (at - low)
     pupil = smoothstep(g.pupil + 0.4, g.pupil - 0.4, radius)
-    coloured = colour * (fibres * limbus * caught * (1 - pupil))[:, None] + 0.004
-    albedo = ball + (coloured - ball) * iris[:, None]
-    return albedo * (shaded * edge)[:, None], 0.5 + 0.5 * iris
+    coloured = colour[:, None] * (fibres * limbus * caught * (1 - pupil)) + 0.004
+    albedo = ball + (coloured - ball) * iris
+    return albedo * (shaded * edge), 0.5 + 0.5 * iris
 
 
 def _lid_skin(s: Array, y: Array, upper: Array, lower: Array, t: Traits, g: Gaze) -> Array:
@@ -153,7 +153,6 @@ def _lid_skin(s: Array, y: Array, upper: Array, lower: Array, t: Traits, g: Gaze
             (1 - 0.75 * fold) * (1 - 0.35 * shadow),
             (1 - 0.9 * fold) * (1 - 0.6 * shadow),
             (1 - 0.9 * fold) * (1 - 0.5 * shadow),
-        ],
-        1,
+        ]
     )
-    return np.clip(factor * (1 - np.clip(hair, 0, 0.97))[:, None] + np.asarray(waterline)[..., None], 0, 1.2)
+    return np.clip(factor * (1 - np.clip(hair, 0, 0.97)) + waterline, 0, 1.2)

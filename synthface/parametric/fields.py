@@ -15,14 +15,23 @@ Field = NDArray[Any]
 def smoothstep(low: Any, high: Any, x: Any) -> Any:
     """0 at `low`, 1 at `high`, without a kink at either end; `low` may be the larger. Numbers or fields."""
     q = (x - low) / (high - low)
-    t = min(max(q, 0.0), 1.0) if isinstance(q, float) else np.clip(q, 0, 1)
-    return t * t * (3 - 2 * t)
+    if isinstance(q, float):
+        t = min(max(float(q), 0.0), 1.0)  # a Python number, which leaves float32 fields what they are
+        return t * t * (3 - 2 * t)
+    if not isinstance(q, np.ndarray) or q.ndim == 0:
+        q = np.asarray(q)
+    q = np.minimum(np.maximum(q, 0), 1)
+    square = q * q
+    q *= -2
+    q += 3
+    q *= square
+    return q
 
 
 def bell(x: Field, center: Any, width: Any) -> Field:
     """A Gaussian of height 1."""
-    q = (x - center) / width
-    return np.exp(-0.5 * q * q)
+    q = np.square((x - center) / width)
+    return np.exp(np.multiply(q, -0.5))
 
 
 def bump(x: Field, y: Field, x0: Any, y0: Any, sx: Any, sy: Any) -> Field:

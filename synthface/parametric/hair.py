@@ -60,6 +60,12 @@ def build(head_position: Array, t: Traits, style: Style) -> Hair:
     return Hair(position, normal, tangent, strand, triangle[into[triangle].max(axis=1) > -3.0])
 
 
+def scalp_strands(locks: Hair) -> Array:
+    """The cap's part of `strand`."""
+    rows, columns = hairline.scalp().canon.x.shape
+    return np.ascontiguousarray(locks.strand[:rows, :columns])
+
+
 @lru_cache(maxsize=1)
 def _triangles(shapes: tuple[tuple[int, int], ...], width: int) -> NDArray[Any]:
     parts, start = [], 0

@@ -71,25 +71,21 @@ class ShadowMap:
         self.moments = cv2.GaussianBlur(moments, (0, 0), spread, borderType=cv2.BORDER_REPLICATE)
         self.least_variance = np.float32(14.0 + 60.0 * (1 - lights.hardness))
 
-    def _locate(self, room_P3: Array) -> Array:
-        local = (room_P3 - self.middle) @ self.axes.T
+    def _locate(self, room_V3: Array) -> Array:
+        local = (room_V3 - self.middle) @ self.axes.T
         scale = np.array([1 / _MM_PER_PIXEL, 1 / _MM_PER_PIXEL, -1], np.float32)
         return local * scale + np.array([_SIDE / 2, _SIDE / 2, 0], np.float32)
 
-    def visible(self, room_P3: Array, bias: float = 3.0) -> Array:
+    def visible(self, room_3P: Array, bias: float = 3.0) -> Array:
         """How much of the lamp each point sees, 0…1."""
-        place = self._locate(room_P3)
-        moments = lookup(self.moments, place[:, 0] - 0.5, place[:, 1] - 0.5)
-        mean, square = moments[:, 0], moments[:, 1]
+        right, up, towards = (_along(room_3P, axis) - np.float32(axis @ self.middle) for axis in self.axes)
+        half, scale = np.float32(_SIDE / 2 - 0.5), np.float32(1 / _MM_PER_PIXEL)
+        mean, square = lookup(self.moments, right * scale + half, up * scale + half)
         variance = np.maximum(square - mean * mean, self.least_variance)
-        behind = np.maximum(place[:, 2] - mean - bias, 0)
+        behind = np.maximum(-towards - mean - np.float32(bias), 0)
         chance = variance / (variance + behind * behind)
-        return np.clip((chance - 0.18) / 0.82, 0, 1)
+        return np.clip((chance - np.float32(0.18)) / np.float32(0.82), 0, 1)
 
 
-def wrapped(normal_P3: Array, direction: Array, wrap: NDArray[Any] | float) -> Array:
-    """Lambert's cosine reaching around the edge by `wrap`, one number or one a colour: light inside skin."""
-    cosine = normal_P3 @ direction
-    if np.ndim(wrap):
-        cosine = cosine[:, None]
-    return np.maximum((cosine + wrap) / (1 + np.asarray(wrap, np.float32)), 0)
+def _along(vector_3P: Array, axis: Array) -> Array:
+    return axis[0] * vector_3P[0] + axis[1] * vector_3P[1] + axis[2] * vector_3P[2]

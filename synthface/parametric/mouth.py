@@ -25,13 +25,13 @@ def near(x_P: Array, y_P: Array, front_P: NDArray[Any]) -> NDArray[Any]:
 
 
 def paint(x: Array, y: Array, albedo: Array, jaw_open: float, parted: float, smile: float) -> tuple[Array, Array]:
-    """New albedo (n, 3) of pixels near the mouth, and how much of each is the inside (n,)."""
+    """New albedo (3, n) of pixels near the mouth, and how much of each is the inside (n,)."""
     side = np.abs(x)
     above = y - mouth_line(x)
     arch = np.sqrt(np.clip(1 - (side / 25.3) ** 2, 0, 1))
     gap = (10.0 * jaw_open + 6.0 * parted) * arch  # mm between the lips here
     seam = 0.80 * bell(above, 0, 0.75) * smoothstep(28, 22, side)
-    dark = 1 - seam[:, None] * np.array([0.62, 0.82, 0.82], np.float32)
+    dark = 1 - seam * np.array([[0.62], [0.82], [0.82]], np.float32)
     q = smoothstep(-LIP_SEAM, LIP_SEAM, above)
     rim = np.clip(0.35 / np.maximum(gap, 0.1), 0.02, 0.4)
     inside = smoothstep(0, rim, q) * smoothstep(1, 1 - rim, q) * smoothstep(0.9, 2.2, gap)
@@ -42,10 +42,10 @@ def paint(x: Array, y: Array, albedo: Array, jaw_open: float, parted: float, smi
     lower = 0.75 * smoothstep(lower_length + 0.5, lower_length - 0.5, from_bottom)
     tooth = np.maximum(upper, lower * (1 - upper)) * smoothstep(23, 17, side)
     between = np.abs((side + 0.1) / 7.4 - np.round((side + 0.1) / 7.4))
-    tooth_colour = _TOOTH * (1 - 0.25 * smoothstep(0.1, 0.0, between) - 0.020 * side)[:, None]
+    tooth_colour = _TOOTH[:, None] * (1 - 0.25 * smoothstep(0.1, 0.0, between) - 0.020 * side)
     tongue = smoothstep(0.55, 0.25, q) * smoothstep(16, 9, side) * min(1.0, 1.6 * jaw_open)
-    deep = _CAVITY + (_TONGUE - _CAVITY) * (0.8 * tongue)[:, None]
-    inner = deep + (tooth_colour - deep) * tooth[:, None]
-    inner = inner * (0.55 + 0.45 * smoothstep(0, 3, from_top) * (1 - upper) + 0.35 * upper)[:, None]
+    deep = _CAVITY[:, None] + (_TONGUE - _CAVITY)[:, None] * (0.8 * tongue)
+    inner = deep + (tooth_colour - deep) * tooth
+    inner = inner * (0.55 + 0.45 * smoothstep(0, 3, from_top) * (1 - upper) + 0.35 * upper)
     mixed = albedo * dark
-    return mixed + (inner - mixed) * inside[:, None], inside
+    return mixed + (inner - mixed) * inside, inside

@@ -76,7 +76,7 @@ def lookup(
     row_P: NDArray[Any],
     border: int = cv2.BORDER_REPLICATE,
 ) -> NDArray[Any]:
-    """Bilinear samples of a sheet (H, W) or (H, W, C≤4) at P points → (P,) or (P, C)."""
+    """Bilinear samples of a sheet (H, W) or (H, W, C≤4) at P points → (P,) or, a plane a channel, (C, P)."""
     count = len(column_P)
     rows = -(-max(count, 1) // _ROW)
     x = np.zeros((rows, _ROW), np.float32)
@@ -84,4 +84,6 @@ def lookup(
     x.reshape(-1)[:count] = column_P
     y.reshape(-1)[:count] = row_P
     taken = cv2.remap(sheet, x, y, cv2.INTER_LINEAR, borderMode=border)
-    return taken.reshape((rows * _ROW, *sheet.shape[2:]))[:count]
+    if sheet.ndim == 2:
+        return taken.reshape(-1)[:count]
+    return cv2.transpose(taken.reshape(rows * _ROW, -1))[:, :count]

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from synthface.parametric import body, ears
 from synthface.parametric.atlas import COLUMNS, LEFT_EAR, RIGHT_EAR, ROWS
-from synthface.parametric.expression import FIELDS
 from synthface.parametric.raster import FAR, depth_map
 from synthface.parametric.traits import traits
 
@@ -41,8 +40,9 @@ def frame(direction: NDArray[Any]) -> NDArray[Any]:
 def ambient() -> NDArray[Any]:
     """(ROWS, COLUMNS): the cosine-weighted share of open directions, 0…1."""
     someone = traits(np.zeros(64))
-    model = body.build(body.mean_head(), someone, np.zeros(len(FIELDS), np.float32))
+    model = body.neutral(someone)
     point = model.position.reshape(-1, 3) - np.array([0, -30, -80], np.float32)
+    coarse = (np.arange(ROWS)[::2, None] * COLUMNS + np.arange(COLUMNS)[::2]).reshape(-1)
     normal = model.normal.reshape(-1, 3)
     seen, total = np.zeros(len(point), np.float32), np.full(len(point), 1e-6, np.float32)
     for direction in sphere(_DIRECTIONS):
@@ -50,7 +50,7 @@ def ambient() -> NDArray[Any]:
         screen = local / (_MM_PER_PIXEL, _MM_PER_PIXEL, -1) + (_SIDE / 2, _SIDE / 2, _AWAY)
         screen = screen.astype(np.float32)
         depth = np.full((_SIDE, _SIDE), FAR, np.float32)
-        depth_map(screen, body.triangles(), depth)
+        depth_map(screen[coarse], body.triangles(), depth)
         x, y = (np.clip(screen[:, k].astype(int), 0, _SIDE - 1) for k in (0, 1))
         open_sky = np.clip(1 - (screen[:, 2] - depth[y, x] - _BIAS) / 4.0, 0, 1)
         weight = np.maximum(normal @ direction.astype(np.float32), 0)

@@ -34,25 +34,25 @@ class Sensor:
 
 def expose(light: Array, s: Sensor) -> Array:
     """Linear light (H, W, 3), in which skin lies around 0.2, → picture values 0…1 through a film-like curve."""
-    balance = np.array(
-        [1 + 0.22 * s.white_balance + 0.05 * s.tint, 1 - 0.10 * s.tint, 1 - 0.26 * s.white_balance + 0.05 * s.tint],
-        np.float32,
+    gain = 2.0**s.exposure
+    balance = (
+        1 + 0.22 * s.white_balance + 0.05 * s.tint,
+        1 - 0.10 * s.tint,
+        1 - 0.26 * s.white_balance + 0.05 * s.tint,
     )
-    x = np.maximum(light * (balance * np.float32(2.0**s.exposure)), 0)
-    x = x * (1 + x / 6.0) / (1 + 0.62 * x) * 1.12
+    x = np.maximum(light * np.array([gain * b for b in balance], np.float32), 1e-6)
+    x *= (1 + x / 6.0) / (1 + 0.62 * x) * 1.12
     x = np.minimum(x, 1)
-    x = np.where(x < 0.0031308, 12.92 * x, 1.055 * np.power(np.maximum(x, 1e-6), 1 / 2.4) - 0.055)
-    curve = x * x * (3 - 2 * x)
-    x = x + np.float32(0.22 + 0.45 * s.contrast) * (curve - x)
-    grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
-    return grey[..., None] + np.float32(1.0 + 0.8 * s.saturation if s.saturation < 0 else 1.0 + 0.5 * s.saturation) * (
-        x - grey[..., None]
-    )
+    x = np.maximum(1.055 * np.exp(np.log(x) * np.float32(1 / 2.4)) - 0.055, 12.92 * np.minimum(x, 0.0031308))
+    x += np.float32(0.22 + 0.45 * s.contrast) * (x * x * (3 - 2 * x) - x)
+    grey = x @ np.array([[0.299], [0.587], [0.114]], np.float32)
+    colourful = 1.0 + (0.8 if s.saturation < 0 else 0.5) * s.saturation
+    return grey + np.float32(colourful) * (x - grey)
 
 
 def capture(light: Array, s: Sensor, seed: int) -> NDArray[Any]:
-    """(112, 112, 3) uint8 RGB of supersampled linear light; `seed` draws nothing but the sensor's noise."""
-    picture = cv2.resize(expose(light, s), (CROP_SIDE, CROP_SIDE), interpolation=cv2.INTER_AREA)
+    """(112, 112, 3) uint8 RGB of linear light (112, 112, 3); `seed` draws nothing but the sensor's noise."""
+    picture = expose(light, s)
     if s.blur > 0.15:
         picture = cv2.GaussianBlur(picture, (0, 0), s.blur)
     if s.motion > 0.5:

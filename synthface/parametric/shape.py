@@ -148,3 +148,21 @@ def names() -> tuple[str, ...]:
 def basis() -> NDArray[Any]:
     """(K, R·C·3) float32, rows in the order of `names()`."""
     return np.stack([field.reshape(-1) for field in fields(head.canon()).values()]).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def sex() -> NDArray[Any]:
+    """(R·C·3,) float32: half of what tells a man's head from a woman's and has no dimension of its own."""
+    c = head.canon()
+    side, sign, y = np.abs(c.x), np.tanh(c.x / 3.0), c.y
+    neck = smoothstep(-84, -122, y)
+    nape = smoothstep(-60, -110, y) * smoothstep(-70, -110, c.z)
+    throat = bump(side, y, 0, -146, 9, 11) * smoothstep(-90, -40, c.z)
+    field = move(
+        c,
+        x=0.075 * c.x * neck + 0.8 * sign * bump(side, y, 54, -80, 12, 16),
+        z=3.0 * throat + 0.9 * bump(side, y, 22, 17, 18, 6) * c.front,
+        y=-1.4 * smoothstep(-80, -104, y) * smoothstep(-60, -20, c.z),
+        out=-2.0 * nape,
+    )
+    return field.reshape(-1).astype(np.float32)

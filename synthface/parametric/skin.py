@@ -65,6 +65,12 @@ def tone_colour(tone: float) -> tuple[NDArray[Any], NDArray[Any]]:
     return curve(tone).astype(np.float32), curve(tone, 1).astype(np.float32)
 
 
+def exposure(t: Traits, brightness: float) -> np.float32:
+    """What the camera multiplies the light with, for a face of this mean brightness: darker faces stay darker."""
+    target = 0.235 * (0.30 + 0.70 * (1 - t.tone) ** 0.9)
+    return np.float32((target / max(brightness, 1e-3)) ** 0.85)
+
+
 def paint(t: Traits) -> Paint:
     """Everything about a person's skin that does not depend on the picture."""
     c = canvas()
