@@ -1,0 +1,15 @@
+"""The dataset: RecordIO that every recogniser's trainer reads, and a manifest that tells where each picture came from.
+
+recordio.py       the container's framing, to the byte
+irheader.py       labels and ids before the picture
+index.py          `.idx` files
+record_file.py    a memory-mapped `.rec` file with its index
+layout.py         which record is what; `property`; listing.py: `.lst` files
+records.py        a RecordIO folder as pictures with labels; class_folders.py: class folders; opening.py: either
+"""
+
+from synthface.dataset.manifest import Row
+from synthface.dataset.opening import Dataset, open_dataset
+from synthface.dataset.shard import ShardWriter
+
+__all__ = ["Dataset", "Row", "ShardWriter", "open_dataset"]

@@ -1,0 +1,52 @@
+"""One encoded picture to an array, RGB."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.dataset.recordio import Buffer
+from synthface.errors import InputError
+
+MAX_PIXELS = 1 << 26  # a header that claims more is damage, or an attempt on the memory
+
+
+def is_jpeg(payload: Buffer) -> bool:
+    return bytes(payload[:3]) == b"\xff\xd8\xff"
+
+
+def decode(payload: Buffer) -> NDArray[np.uint8]:
+    """A picture as (H, W, 3) uint8, RGB. JPEG as PIL decodes it, to the pixel; PNG and the like as well.
+
+    Raises InputError for what is no picture, is damaged, or claims more than 2²⁶ pixels.
+    """
+    try:
+        return _decode_jpeg(payload) if is_jpeg(payload) else _decode_other(payload)
+    except ValueError as error:
+        raise InputError(f"A picture cannot be decoded: {error}.") from error
+
+
+def _decode_jpeg(payload: Buffer) -> NDArray[np.uint8]:
+    import simplejpeg
+
+    height, width, _, _ = simplejpeg.decode_jpeg_header(payload)
+    if height * width > MAX_PIXELS:
+        raise ValueError(f"its header claims {width:,} × {height:,} pixels")
+    image_HWC: NDArray[np.uint8] = simplejpeg.decode_jpeg(payload, "RGB")
+    return image_HWC
+
+
+def _decode_other(payload: Buffer) -> NDArray[np.uint8]:
+    import io
+
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(payload)) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise ValueError(f"its header claims {picture.width:,} × {picture.height:,} pixels")
+            return np.array(picture.convert("RGB"))
+    except UnidentifiedImageError:
+        raise ValueError("neither JPEG nor any other picture") from None
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(str(error)) from error
