@@ -151,7 +151,11 @@ def remove_leftovers(directory: str | os.PathLike[str]) -> int:
 
 
 @contextlib.contextmanager
-def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+def exclusive(
+    path: str | os.PathLike[str],
+    what: str,
+    fix: str = "Wait until it has finished, or choose another directory with --run.",
+) -> Iterator[None]:
     """Holds a lock file while the block runs; raises OutputError when another process holds it.
 
     The lock belongs to the process and dies with it: a killed run leaves nothing to clean up.
@@ -164,10 +168,7 @@ def exclusive(path: str | os.PathLike[str], what: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise OutputError(
-                f"Another process is working on {what}.",
-                "Wait until it has finished, or choose another directory with --run.",
-            ) from error
+            raise OutputError(f"Another process is working on {what}.", fix) from error
         yield
     finally:
         file.close()

@@ -8,9 +8,11 @@ recognise.py  crops → embeddings
 open.py       names and files → encoders and detectors
 pictures.py   bytes → pixels, without trusting the bytes
 sources.py    photographs, folders and RecordIO as one stream
+crops.py      undecoded pictures → aligned crops, on all cores
+formats.py    .npy, .npz and .safetensors that grow row by row
 store.py      rows on their way to the disk, resumable
-finish.py     rows → .npy, .npz or .safetensors
-embedding.py  the whole, from a source to an embedding file
+average.py    one vector a person
+embedding.py  the whole, from a source to an embedding file; finish.py its end
 """
 
 from synthface.encoder.open import open_detector, open_encoder

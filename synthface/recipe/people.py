@@ -39,6 +39,9 @@ class EncoderRecipe(Section):
     max_pixels: int = decisive(100_000_000, "Larger pictures are not decoded, but counted as too large.", ge=1)
     batch_size: int = free(64, "Crops embedded at once on a GPU.", ge=1)
     detection_batch: int = free(8, "Pictures searched for faces at once on a GPU.", ge=1)
+    block: int = free(256, "Pictures that `embed` works through before it can be interrupted without loss.", ge=1)
+    save_every: float = free(20.0, "Seconds between saves of what has been embedded.", gt=0.0)
+    dtype: Literal["float32", "float16"] = free("float32", "Precision of the embeddings that `embed` writes.")
 
 
 class PriorRecipe(Section):

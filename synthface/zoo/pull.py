@@ -221,7 +221,7 @@ def _put_on_record(model: Model, file: File, digest: str) -> None:
 
 
 def _in_folder(model: Model, file: File, source: Path) -> Path | None:
-    tries = (source / file.path, source / model.name / file.path, source / Path(file.path).name)
+    tries = [source / file.path, source / model.name / file.path, source / Path(file.path).name]
     if sum(Path(other.path).name == Path(file.path).name for other in model.files) > 1:
         tries = tries[:2]  # config.json alone does not tell which of them it is
     return next((path for path in tries if path.is_file()), None)
