@@ -74,19 +74,27 @@ def canvas() -> Canvas:
             + 0.9 * bump(side, y, 18.5, 1, 4, 7)
             + 0.5 * bump(side, y, 18, -38, 4, 6)
             + 0.5 * bump(side, y, 8, -54, 12, 5)
-            + 0.5 * bump(side, y, 0, -86, 11, 3.5)
+            + 0.6 * bump(side, y, 0, -86, 13, 3.5)
+            + 1.3 * groove(side, y, [(15.0, -35.0), (18.2, -40), (17.6, -47)], 1.9)
+            + 0.9 * bump(side, y, 8, -50.5, 10, 2.2)
         ),
         "eye_bag": front * groove(side, y, [(19, -8), (27, -13), (37, -12)], 3.4),
         "freckles": smoothstep(0.9, 1.7, grain),
         "freckle_zone": front * (bump(side, y, 24, -24, 20, 15) + 0.4 * bump(side, y, 0, 40, 35, 16)),
         "beard": beard_region(c),
         "moustache": front
-        * np.maximum(
-            smoothstep(-50, -57, y) * smoothstep(32, 27, side),
-            bump(side, y, 0, -101, 17, 15),
+        * np.clip(
+            smoothstep(-47, -53, y) * smoothstep(-68, -61, y) * smoothstep(34, 23, side)
+            + 0.7 * bump(side, y, 29, -74, 4.5, 11)
+            + 1.3 * bump(side, y, 0, -100, 14, 11)
+            + 0.5 * bump(side, y, 0, -82, 5, 5),
+            0,
+            1,
         ),
         "wrinkles": _wrinkles(c, side),
-        "bristles": noise.sample(noise.strands(), s * 5.0 + np.sign(c.x) * (y + 60) * 1.5, y * 2.4 + np.abs(s) * 1.2),
+        "bristles": 0.55
+        * noise.sample(noise.strands(), s * 1.3 + np.sign(c.x) * (y + 60) * 0.5, y * 3.0 + np.abs(s) * 1.2)
+        + 0.8 * noise.sample(noise.grains(), s * 1.2, y * 0.9 + 50),
     }
     sheets = {name: np.asarray(layer, np.float32) for name, layer in layers.items()}
     return Canvas(

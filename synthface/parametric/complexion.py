@@ -25,6 +25,7 @@ Array = NDArray[Any]
 
 _LIPSTICK = (0.36, 0.035, 0.055)
 _MASK = (0.50, 0.66, 0.72)
+_UNDER_CHIN = 0.45  # light from all around that the chin keeps off the throat, beyond what the mean head knows
 _SILVER = (0.36, 0.35, 0.34)
 
 
@@ -62,14 +63,14 @@ def apply(
     melanin, blood, gloss, brow = pigment
     lip, beard, wrinkle, bristle = cover
     even = 1 - 0.75 * float(smoothstep(0.75, 1.0, t.tone))
-    rosy = (0.34 + 0.62 * t.lip_colour) * (1 - 0.45 * t.tone) * (1 - 0.3 * worn) * 1.15
+    rosy = (0.50 + 0.62 * t.lip_colour) * (1 - 0.45 * t.tone) * (1 - 0.3 * worn) * 1.15
     melanin = melanin * even + lip * (0.10 - 0.05 * t.tone) + 0.02 * worn
     blood = blood * (1 - 0.35 * t.tone) + lip * rosy + 0.05 * worn
-    made_up = lip * (n["makeup"] * 0.75 * (1 - t.male))
+    made_up = lip * (n["makeup"] * 0.75 * (1 - t.male) ** 2)
     folded = wrinkle * (worn * 0.50 + 0.05)
     nostril = np.zeros_like(lip)
     under = np.flatnonzero((np.abs(p.y + 48) < 7) & (np.abs(p.x) < 16) & p.front)
-    nostril[under] = 0.88 * bump(np.abs(p.x[under]), p.y[under], 6.0, -48.2, 3.1, 1.5)
+    nostril[under] = 0.92 * bump(np.abs(p.x[under]), p.y[under], 6.2, -48.4, 3.4, 1.9)
     for k, fold, hole in ((0, 0.75, 0.85), (1, 1.0, 0.95), (2, 1.0, 0.95)):
         albedo = np.exp(melanin * slope[k] + blood * BLOOD[k] + base[k])
         albedo += (np.float32(_LIPSTICK[k] * (0.5 + 0.5 * (1 - t.tone))) - albedo) * made_up
@@ -89,7 +90,7 @@ def glint(light: Array, highlight: Array, lights: Lamps, brightness: float) -> N
     """Adds the eyes' highlights (P,) to the light (3, P) of a face."""
     at = np.flatnonzero(highlight)
     for k in range(3):
-        light[k, at] += highlight[at] * np.float32(0.9 * (lights.key_colour[k] + 0.3))
+        light[k, at] += highlight[at] * np.float32(0.6 * (lights.key_colour[k] + 0.3))
 
 
 def _mix(s: Surface, colour: Any, share: Array, at: Any = slice(None)) -> None:
@@ -112,24 +113,25 @@ def _grow(s: Surface, p: Place, brow: Array, beard: Array, bristle: Array, t: Tr
     at = np.flatnonzero(beard > 0.004)
     if growth > 0.02 and len(at):
         beard, bristle = beard[at], bristle[at]
-        full = float(smoothstep(0.35, 0.8, growth))
-        stubble = 0.52 * min(1.0, growth * 2.4) * (1 - full) * (0.75 + 0.25 * np.clip(bristle, -1, 1))
-        ragged = smoothstep(0.28, 0.62, beard + 0.10 * bristle)
-        share = np.clip(beard * stubble + full * ragged * (0.88 + 0.08 * bristle), 0, 0.97)
-        streak = np.clip(grey * 1.1 + 0.25 * grey * bristle, 0, 1)
+        full = float(smoothstep(0.3, 0.85, growth))
+        stubble = 0.40 * min(1.0, growth * 2.2) * (1 - full) * (0.9 + 0.1 * np.clip(bristle, -1, 1))
+        ragged = smoothstep(0.10, 0.90, beard + 0.06 * bristle)
+        share = np.clip(beard * stubble + full * ragged * (0.86 + 0.05 * bristle), 0, 0.93)
+        streak = np.clip(grey + 0.3 * grey * (1 - grey) * bristle, 0, 1)
         hairs = [
-            f * (1.0 + 0.45 * np.clip(bristle, -1.6, 1.6)) * (1 - streak) + v * (0.8 + 0.2 * bristle) * streak
+            f * (1.0 + 0.22 * np.clip(bristle, -1.6, 1.6)) * (1 - streak) + v * (0.8 + 0.15 * bristle) * streak
             for f, v in zip(facial, silver, strict=True)
         ]
         _mix(s, hairs, share, at)
 
     across, along, into, _ = p.scalp
     at = np.flatnonzero((into > -9) & p.head)
-    stroke = sample(strands(), across[at] * 4.0, along[at] * 1.5)
-    rooted = smoothstep(-2.0, 5.0, into[at] + 2.2 * stroke)
+    stroke = sample(strands(), across[at] * 1.05, along[at] * 0.45)
+    rooted = smoothstep(-5.0, 6.0, into[at] + 2.0 * stroke)
     shade = 0.75 + 0.2 * np.clip(stroke, -1.5, 1.5)
     _mix(s, [c * shade for c in colour + (silver - colour) * np.float32(0.85 * grey)], rooted * 0.92, at)
     s.open[at] *= 1 - 0.30 * smoothstep(-9, 0, into[at])
+    s.open *= 1 - _UNDER_CHIN * smoothstep(-108, -124, p.y)
 
 
 def _open_mouth(s: Surface, p: Place, n: Situation) -> None:
@@ -160,7 +162,7 @@ def _look(s: Surface, p: Place, t: Traits, n: Situation, head_turn: Array, key: 
     aim_x = 4.0 * min(max(right, -0.75), 0.75) + 5.5 * math.sin(math.radians(gaze.right))
     aim_y = 3.6 * min(max(up, -0.2), 0.8) + 5.5 * math.sin(math.radians(gaze.up))
     across, height = e.reflection
-    spot = smoothstep(1.75, 0.6, np.hypot(across - aim_x, height - aim_y)) * min(max(front * 3 + 0.6, 0.0), 1.0)
+    spot = smoothstep(1.5, 0.5, np.hypot(across - aim_x, height - aim_y)) * min(max(front * 3 + 0.6, 0.0), 1.0)
     window = 0.16 * smoothstep(2.2, 0.8, np.hypot(across + 1.5, height - 2.4))
     highlight[at] = np.maximum(spot, window) * e.cover * e.wet
     return highlight

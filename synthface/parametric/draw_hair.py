@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +14,7 @@ from synthface.parametric import hair, noise
 from synthface.parametric.camera import Camera
 from synthface.parametric.fields import smoothstep
 from synthface.parametric.light import Lamps, ShadowMap
-from synthface.parametric.raster import Layer
+from synthface.parametric.raster import FAR, Layer
 from synthface.parametric.sampling import SUPERSAMPLING, Samples
 from synthface.parametric.situation import Situation
 from synthface.parametric.surface import Surface, dot, shade_hair, towards_camera, turned, unit
@@ -58,7 +59,7 @@ def rasterise(locks: hair.Hair, room_V3: Array, front_of: Layer, camera: Camera,
     column, row = samples.column, samples.row
     across, along, into, openness = noise.lookup(locks.strand, column, row)
     tousle = 25 * n["hair_tousle"]
-    fine = noise.sample(noise.strands(), across * 2.2, along * 0.55)
+    fine = noise.sample(noise.strands(), across * 1.05, along * 0.45)
     lock = noise.sample(noise.locks(), across * 1.3 + tousle, along * 0.6)
     curl = noise.sample(noise.curls(), across * 1.7, along * 1.7)
     grain = fine + (curl - fine) * t.hair_curl
@@ -67,8 +68,12 @@ def rasterise(locks: hair.Hair, room_V3: Array, front_of: Layer, camera: Camera,
     facing = unit(turned(camera.head, noise.lookup(locks.normal, column, row)))
     cosine = dot(facing, view)
     facing *= np.sign(cosine) + (cosine == 0)
-    cover = smoothstep(-1.5, 3.5, into + 2.2 * grain)
-    cover *= smoothstep(0.02, 0.30 + 0.2 * t.hair_curl, np.abs(cosine) + (0.05 + 0.07 * t.hair_curl) * grain)
+    anything = (layer.depth_HW < FAR) | front_of.covered_HW
+    inside = cv2.GaussianBlur(anything.astype(np.float32), (0, 0), 2.0 + 1.5 * t.hair_curl)
+    on_skin = samples.pick(front_of.covered_HW)
+    cover = 1 - (1 - smoothstep(-3.0, 4.5, into + 1.8 * grain)) * on_skin  # elsewhere more hair is behind
+    within = samples.pick(inside)
+    cover *= smoothstep(0.42, 0.95, within + (1 - within) * (0.5 + 0.3 * t.hair_curl) * grain)
     return Pixels(layer, samples, facing, view, at, openness, fine, lock, curl, grain, cover)
 
 

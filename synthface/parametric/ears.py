@@ -25,7 +25,7 @@ _FRONT_HEIGHT = (-9, -8, -6, -4.5, -3.0, -1.0, 2.5, 4.2, -1.0, -6.5)
 
 SITE = np.array([69.5, -17.0, -93.0])  # of the concha, on the right of the picture
 _TILT = np.radians(11.0)  # the ear's axis leans back
-_FLARE = np.radians(30.0)
+_FLARE = np.radians(21.0)
 
 
 @dataclass(frozen=True)

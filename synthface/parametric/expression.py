@@ -94,11 +94,11 @@ def _ageing(c: Canon, side: Field, sign: Field) -> NDArray[Any]:
     bag = groove(side, y, [(22, -7), (31, -10), (40, -8)], 2.4)
     marionette = groove(side, y, [(27, -73), (30, -90)], 2.2)
     jowl = bump(side, y, 38, -97, 11, 9)
-    relief = -2.2 * nasolabial + 1.6 * above_it - 1.5 * trough + 1.1 * bag - 1.4 * marionette
+    relief = -1.6 * nasolabial + 1.2 * above_it - 1.3 * trough + 1.0 * bag - 1.0 * marionette
     lids = bump(side, y, 38, 8, 12, 5)
     return move(
         c,
-        y=(-2.2 * bump(side, y, 40, -66, 16, 16) - 1.6 * lids - 1.6 * bump(side, y, 0, -42, 9, 8)) * c.front,
+        y=(-1.2 * bump(side, y, 42, -70, 16, 14) - 1.6 * lids - 1.6 * bump(side, y, 0, -42, 9, 8)) * c.front,
         z=relief * c.front - 0.9 * bump(side, y, 0, MOUTH_Y, 18, 7) * c.front,
         out=3.0 * jowl - 2.0 * bump(side, y, 47, -50, 10, 14) - 2.2 * bump(side, y, 60, 26, 11, 18),
     )

@@ -105,7 +105,7 @@ def _ball(
     """Linear albedo of sclera, iris and pupil, in the shadow of the upper lid; and how wet the surface is."""
     shaded = 0.42 + 0.58 * smoothstep(0.2, 3.4, upper - y)
     edge = 0.75 + 0.25 * smoothstep(0.0, 1.2, y - lower)
-    white = (0.60 - 0.16 * s * s) * (1 - 0.10 * g.age)
+    white = (0.50 - 0.14 * s * s) * (1 - 0.10 * g.age) * (1 - 0.58 * t.tone)
     pink = smoothstep(-0.72, -0.97, s) + 0.35 * smoothstep(0.75, 1.0, s)
     ball = np.stack([white + 0.02 * pink, white * (0.93 - 0.35 * pink), white * (0.90 - 0.38 * pink)])
     shift_x, shift_y = _BALL * np.sin(np.radians(g.right)), _BALL * np.sin(np.radians(g.up))
@@ -114,12 +114,12 @@ def _ball(
     iris = smoothstep(_IRIS + 0.45, _IRIS - 0.45, radius)
     fibres = 1 + 0.16 * sample(strands(), 40 * np.arctan2(up, across), 2 * radius)
     limbus = 1 - 0.68 * smoothstep(_IRIS - 2.2, _IRIS, radius)
-    caught = 0.8 + 0.5 * smoothstep(2.5, -4.5, up)  # light through the cornea falls on the lower half
+    caught = 0.75 + 0.4 * smoothstep(2.5, -4.5, up)  # light through the cornea falls on the lower half
     at = t.iris * (len(_IRISES) - 1)
     low = min(int(at), len(_IRISES) - 2)
     colour = _IRISES[low] * (1 - at + low) + _IRISES[low + 1] * (at - low)
     pupil = smoothstep(g.pupil + 0.4, g.pupil - 0.4, radius)
-    coloured = colour[:, None] * (fibres * limbus * caught * (1 - pupil)) + 0.004
+    coloured = colour[:, None] * (fibres * limbus * caught * (1 - pupil) * (0.95 - 0.4 * t.tone)) + 0.004
     albedo = ball + (coloured - ball) * iris
     return albedo * (shaded * edge), 0.5 + 0.5 * iris
 

@@ -109,7 +109,7 @@ def _cap(head_position: Array, t: Traits, style: Style) -> Sheet:
     c = s.canon
     skin = head_position[s.rows, s.columns]
     into = hairline.inside(c, t, style.recession)
-    across, along, from_part = hairline.flow(s, t.hair_part)
+    across, along, from_part = hairline.flow(t.hair_part)
 
     long = smoothstep(20, 70, t.hair_length)
     fringe = _fringe(c.azimuth, t) * (1 - 0.8 * style.tied)
@@ -125,9 +125,9 @@ def _cap(head_position: Array, t: Traits, style: Style) -> Sheet:
 
     smooth = 1 - t.hair_curl
     parted = (1 - style.tied) * smoothstep(30, 70, t.hair_length + 30 * t.hair_volume) * smooth
-    lift -= parted * 0.55 * thickness * bell(from_part, 0, 5.5) * ramp
+    lift -= parted * 0.4 * thickness * bell(from_part, 0, 5.5) * ramp
     swell = noise.sample(noise.locks(), across * 1.2 + 25 * style.tousle, along * 0.7) * smooth
-    swell += 1.7 * t.hair_curl * noise.sample(noise.curls(), across * 2.2, along * 2.2 + 20 * style.tousle)
+    swell += 1.1 * t.hair_curl * noise.sample(noise.curls(), across * 0.5, along * 0.5 + 20 * style.tousle)
     lift += (0.7 + 1.5 * volume) * swell * ramp * loose
     quiff = volume * (1 - long) * smooth * bell(c.azimuth, 0.25 * t.hair_part, 0.55) * bell(c.y, 84, 20)
     away = _away(skin)
@@ -152,7 +152,7 @@ def _curtain(head_position: Array, t: Traits, style: Style) -> Sheet:
     shown = float(smoothstep(26, 52, length))
     u = np.linspace(-1, 1, CURTAIN_COLUMNS)[None, :]
     v = np.linspace(0, 1, CURTAIN_ROWS)[:, None]
-    opening = 1.12 + 0.42 * float(smoothstep(-0.4, 1.2, t.texture[1]))  # 1.5: tucked behind the ears
+    opening = 0.88 + 0.64 * float(smoothstep(-0.4, 0.8, t.texture[1]))  # 1.5: tucked behind the ears
     azimuth = np.pi + u * (np.pi - opening)
     hang = length + 46.0
     y = _ROOT_Y - v * hang
@@ -164,8 +164,8 @@ def _curtain(head_position: Array, t: Traits, style: Style) -> Sheet:
     half_x = (77.0 + 4.0 * low + grow + 0.5 * wave) * taper * (1 + 0.035 * float(t.shape[0]))
     front = np.maximum(np.cos(azimuth), 0)
     half_z = (98.0 + grow * 0.7 + wave * 0.4) * (1 - 0.10 * smoothstep(-60, -170, y))
-    locks = noise.sample(noise.locks(), azimuth * 78 + 25 * style.tousle, y * 0.55)
-    curls = noise.sample(noise.curls(), azimuth * 150, y * 1.9)
+    locks = noise.sample(noise.locks(), azimuth * 62 + 25 * style.tousle, y * 0.3)
+    curls = noise.sample(noise.curls(), azimuth * 35, y * 0.4)
     relief = 1.6 * locks * (1 - t.hair_curl) + 3.2 * t.hair_curl * curls
     x = np.sin(azimuth) * (half_x + relief)
     z = CENTER[2] - 4.0 + np.cos(azimuth) * (half_z + relief) - 9.0 * front * low
@@ -208,5 +208,5 @@ def colour(t: Traits, years: float) -> tuple[Array, float]:
     low = min(int(at), len(table) - 2)
     base = np.exp(np.log(table[low]) * (1 - at + low) + np.log(table[low + 1]) * (at - low))
     base = base * (1 - t.hair_redness) + np.array([0.20, 0.062, 0.020]) * t.hair_redness
-    grey = float(smoothstep(34, 74, years + 7 * t.ageing))
+    grey = float(smoothstep(42, 94, years + 5 * t.ageing))
     return base.astype(np.float32), grey

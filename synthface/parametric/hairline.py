@@ -20,7 +20,9 @@ Field = NDArray[Any]
 
 # |Azimuth| → height of the hairline (mm): forehead, recess, temple, sideburn, over the ear, behind it, nape.
 _AZIMUTH = (0.0, 0.28, 0.52, 0.70, 0.84, 0.98, 1.12, 1.24, 1.36, 1.52, 1.72, 1.9, 2.15, 2.6, np.pi)
-_HEIGHT = (69.0, 68.5, 67, 64, 55, 38, 16, -8, -4, 18, 14, -18, -58, -80, -86)
+_HEIGHT = (66.0, 65.5, 63, 56, 45, 30, 12, -8, -4, 18, 14, -18, -58, -80, -86)
+# What makes it squarer in men.
+_SQUARE = (0.0, 1.0, 4.5, 7.0, 6.0, 3.0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 _RECESSION = (0.55, 0.9, 1.5, 1.7, 1.25, 0.5, 0.1, 0, 0, 0, 0, 0, 0, 0, 0)  # how far age lifts it, relative
 
 # The scalp is unrolled around the crown: mm from it, forwards and to the picture's right.
@@ -54,7 +56,12 @@ def scalp() -> Scalp:
 def height(azimuth: Field, t: Traits, recession: float) -> Field:
     """Height (mm) of the hairline at an azimuth; `recession` in mm at the temples."""
     around = np.abs(azimuth)
-    lifted = np.array(_HEIGHT) + recession * np.array(_RECESSION) + t.hairline * (np.array(_AZIMUTH) < 0.9)
+    lifted = (
+        np.array(_HEIGHT)
+        + t.male * np.array(_SQUARE)
+        + recession * np.array(_RECESSION)
+        + t.hairline * (np.array(_AZIMUTH) < 0.9)
+    )
     sideburn = np.interp(_AZIMUTH, (1.0, 1.24, 1.45), (0, -8.0 * t.male + 8.0, 0))
     peak = 2.0 * t.texture[0] * bell(around, 0, 0.12)
     return PchipInterpolator(_AZIMUTH, lifted + sideburn)(around) + peak
@@ -73,11 +80,13 @@ def recession_mm(t: Traits, years: float) -> float:
     return float(t.male * 34.0 * disposition * smoothstep(22, 72, years))
 
 
-def flow(s: Scalp, part: float) -> tuple[Field, Field, Field]:
+@lru_cache(maxsize=4)
+def flow(part: float) -> tuple[Field, Field, Field]:
     """Across and along the combed hair (mm), and the distance from the parting, for a parting at `part` (−1…1).
 
     Hair runs away from a line that goes from the whorl to the hairline; around the line's ends it fans out.
     """
+    s = scalp()
     whorl = _WHORL + np.array([8.0 * part, 0])
     front = np.array([38.0 * part, _PART_FRONT])
     along_part = front - whorl
@@ -90,5 +99,4 @@ def flow(s: Scalp, part: float) -> tuple[Field, Field, Field]:
     beyond = relative @ unit - t  # before the front end or behind the whorl
     fan = np.arctan2(beyond, np.maximum(distance, 1e-3) * 0 + np.sqrt(np.maximum(distance**2 - beyond**2, 1e-6)))
     across = t + 55.0 * fan
-    lateral = offset @ np.array([unit[1], -unit[0]])
-    return across + 400.0 * (lateral > 0), distance, np.where(t < length, distance, 1e3)
+    return across, distance, np.where(t < length, distance, 1e3)

@@ -30,7 +30,7 @@ def paint(x: Array, y: Array, albedo: Array, jaw_open: float, parted: float, smi
     above = y - mouth_line(x)
     arch = np.sqrt(np.clip(1 - (side / 25.3) ** 2, 0, 1))
     gap = (10.0 * jaw_open + 6.0 * parted) * arch  # mm between the lips here
-    seam = 0.80 * bell(above, 0, 0.75) * smoothstep(28, 22, side)
+    seam = 0.66 * bell(above, 0, 0.75) * smoothstep(28, 22, side)
     dark = 1 - seam * np.array([[0.62], [0.82], [0.82]], np.float32)
     q = smoothstep(-LIP_SEAM, LIP_SEAM, above)
     rim = np.clip(0.35 / np.maximum(gap, 0.1), 0.02, 0.4)

@@ -26,7 +26,7 @@ class Samples:
     ) -> None:
         """`wanted_HW` says which points to shade at all, `detail_RC` where on the sheet every point counts."""
         rows, columns = sheet_shape
-        height, width = wanted_HW.shape
+        width = wanted_HW.shape[1]
         column_HW = layer.value_HW3[..., 0] * np.float32(columns - 1)
         row_HW = layer.value_HW3[..., 1] * np.float32(rows - 1)
         quarters = [(slice(i, None, 2), slice(j, None, 2)) for i in (0, 1) for j in (0, 1)]
@@ -58,6 +58,11 @@ class Samples:
     def blocks(self) -> int:
         """How many of the points stand for a whole pixel."""
         return int(self.block.shape[1])
+
+    def pick(self, plane_HW: Array) -> Array:
+        """A picture's values at the points (P,); a pixel's upper left point stands for it."""
+        flat = plane_HW.reshape(-1)
+        return np.concatenate([flat[self.block[0]], flat[self.point]])
 
     def mark(self, mask_HW: NDArray[Any], chosen_P: NDArray[Any]) -> None:
         """Sets the mask at the chosen points."""

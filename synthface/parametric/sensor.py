@@ -46,7 +46,7 @@ def expose(light: Array, s: Sensor) -> Array:
     x = np.maximum(1.055 * np.exp(np.log(x) * np.float32(1 / 2.4)) - 0.055, 12.92 * np.minimum(x, 0.0031308))
     x += np.float32(0.22 + 0.45 * s.contrast) * (x * x * (3 - 2 * x) - x)
     grey = x @ np.array([[0.299], [0.587], [0.114]], np.float32)
-    colourful = 1.0 + (0.8 if s.saturation < 0 else 0.5) * s.saturation
+    colourful = 0.94 + (0.8 if s.saturation < 0 else 0.5) * s.saturation
     return grey + np.float32(colourful) * (x - grey)
 
 

@@ -55,7 +55,7 @@ def _skull(c: Canon, side: Field, sign: Field) -> dict[str, Displacement]:
             out=3.6 * bump(side, y, 52, -66, 20, 30) + 6.5 * bell(y, -121, 9) * smoothstep(-95, -20, z),
             y=-3.0 * bell(y, -119, 8) * smoothstep(-80, -25, z),
         ),
-        "taper": move(c, x=0.04 * x * np.clip((y + 20) / 85, -1.2, 1.1)),
+        "taper": move(c, x=0.035 * x * np.clip((y + 20) / 85, -1.2, 0.5)),
     }
 
 
@@ -83,7 +83,7 @@ def _nose(c: Canon, side: Field, sign: Field) -> dict[str, Displacement]:
         "nose_length": move(c, y=-3.2 * near * bell(y, -44, 12)),
         "nose_width": move(c, x=2.5 * sign * smoothstep(1, 12, side) * bell(side, 12, 7) * bell(y, -42, 8) * c.front),
         "bridge_height": move(c, z=2.3 * bump(side, y, 0, -5, 7.5, 12) * c.front),
-        "bridge_width": move(c, x=1.7 * sign * smoothstep(0, 6, side) * bump(side, y, 7, -14, 6, 14) * c.front),
+        "bridge_width": move(c, x=1.1 * sign * smoothstep(0, 8, side) * bump(side, y, 9, -14, 7, 14) * c.front),
         "tip_projection": move(c, z=2.8 * bump(side, y, 0, -39, 9, 9) * c.front),
         "tip_rotation": move(c, y=2.8 * bump(side, y, 0, -41, 8, 6.5) * c.front),
         "nose_hump": move(c, z=1.8 * bump(side, y, 0, -15, 5.5, 7) * c.front),
@@ -160,7 +160,7 @@ def sex() -> NDArray[Any]:
     throat = bump(side, y, 0, -146, 9, 11) * smoothstep(-90, -40, c.z)
     field = move(
         c,
-        x=0.075 * c.x * neck + 0.8 * sign * bump(side, y, 54, -80, 12, 16),
+        x=0.018 * c.x + 0.075 * c.x * neck + 0.8 * sign * bump(side, y, 54, -80, 12, 16),
         z=3.0 * throat + 0.9 * bump(side, y, 22, 17, 18, 6) * c.front,
         y=-1.4 * smoothstep(-80, -104, y) * smoothstep(-60, -20, c.z),
         out=-2.0 * nape,

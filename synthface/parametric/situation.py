@@ -18,6 +18,9 @@ from synthface.parametric.spectacles import Frame
 from synthface.parametric.traits import Traits
 
 
+_AT_REST = 0.14  # a trace of a smile: a face without it looks sullen
+
+
 @dataclass(frozen=True)
 class Situation:
     """A row of the nuisance matrix by name."""
@@ -37,17 +40,18 @@ class Situation:
 
     def worn(self, t: Traits) -> float:
         """0 for young skin, 1 at about 75 years."""
-        return float(smoothstep(24, 80, self.apparent_age(t)))
+        return float(smoothstep(28, 86, self.apparent_age(t)))
 
     def expression_weights(self, t: Traits) -> NDArray[Any]:
         """In the order of `expression.FIELDS`."""
         weights = {name: self.value.get(name, 0.0) for name in expression.FIELDS}
+        weights["smile"] = _AT_REST + (1 - _AT_REST) * weights["smile"]
         weights["ageing"] = 1.25 * self.worn(t)
         weights["beard_volume"] = t.beard * float(smoothstep(0.45, 1.0, self["beard_growth"]))
         return np.array(list(weights.values()), np.float32)
 
     def gaze(self, t: Traits) -> Gaze:
-        squint = min(1.0, 0.75 * self["smile"] + 0.4 * self["frown"])
+        squint = min(1.0, 0.70 * self["smile"] + 0.4 * self["frown"])
         return Gaze(
             blink=self["blink"],
             squint=squint,

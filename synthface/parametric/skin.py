@@ -22,10 +22,10 @@ from synthface.parametric.traits import Traits
 
 # sRGB of skin from the lightest tone to the darkest, and what blood takes from red, green and blue (log).
 _TONES = np.array(
-    [(243, 212, 195), (230, 190, 163), (209, 161, 125), (176, 122, 86), (126, 83, 58), (74, 49, 38)], float
+    [(242, 214, 200), (230, 193, 170), (208, 166, 139), (172, 127, 101), (124, 87, 68), (76, 53, 43)], float
 )
 BLOOD = np.array([-0.05, -0.50, -0.40], np.float32)
-WARMTH = np.array([0.03, 0.0, -0.16], np.float32)
+WARMTH = np.array([0.02, 0.0, -0.10], np.float32)
 
 # Where a mole can be: canonical (X, Y), mm, radius, and its direction in the plane of the two mole dimensions.
 _MOLES = (
@@ -67,8 +67,8 @@ def tone_colour(tone: float) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def exposure(t: Traits, brightness: float) -> np.float32:
     """What the camera multiplies the light with, for a face of this mean brightness: darker faces stay darker."""
-    target = 0.235 * (0.30 + 0.70 * (1 - t.tone) ** 0.9)
-    return np.float32((target / max(brightness, 1e-3)) ** 0.85)
+    target = 0.31 * (0.22 + 0.78 * (1 - t.tone) ** 1.1)
+    return np.float32((target / max(brightness, 1e-3)) ** 0.80)
 
 
 def paint(t: Traits) -> Paint:
@@ -77,11 +77,11 @@ def paint(t: Traits) -> Paint:
     weights = np.array([1.0, t.texture[0], t.texture[1]], np.float32)
     weights /= np.linalg.norm(weights)
     mottle = weights[0] * c.mottle[0] + weights[1] * c.mottle[1] + weights[2] * c.mottle[2]
-    melanin = 0.012 * mottle + 0.007 * c.pores + (0.045 + 0.02 * t.hood) * c.shade
+    melanin = 0.017 * mottle + 0.008 * c.pores + (0.045 + 0.02 * t.hood) * c.shade
     melanin += 0.05 * c.eye_bag * (0.5 + 0.5 * (t.texture[0] + 1))
     melanin += np.float32(0.22 * t.freckles) * c.freckles * c.freckle_zone
-    blood = 0.10 * mottle + (0.10 + 0.45 * t.redness) * c.blush + 0.12 * c.eye_bag
-    gloss = 1.0 + 0.25 * c.pores + 0.5 * c.front * bell(c.side, 0, 17)
+    blood = 0.14 * mottle + (0.10 + 0.45 * t.redness) * c.blush + 0.12 * c.eye_bag
+    gloss = 0.9 + 0.25 * c.pores + 0.2 * c.front * bell(c.side, 0, 17)
     for x, y, radius, direction in _MOLES:
         strength = np.cos(np.radians(direction)) * t.moles[0] + np.sin(np.radians(direction)) * t.moles[1]
         _dot(melanin, c, x, y, radius, 0.45 * float(smoothstep(1.2, 2.0, strength)))
@@ -90,8 +90,9 @@ def paint(t: Traits) -> Paint:
     where = atlas.HEAD.texels
     for k, layer in enumerate((melanin, blood, gloss, _brows(t, c))):
         pigment[where][..., k] = layer
-    beard = c.beard * (t.beard_style + (1 - t.beard_style) * c.moustache)
-    for k, layer in enumerate((_lips(c), beard, c.wrinkles, c.bristles)):
+    lips = _lips(c)
+    beard = c.beard * (t.beard_style + (1 - t.beard_style) * c.moustache) * (1 - lips)
+    for k, layer in enumerate((lips, beard, c.wrinkles, c.bristles)):
         cover[where][..., k] = layer
     for ear in (atlas.LEFT_EAR, atlas.RIGHT_EAR):
         pigment[ear.texels][..., 1] = 0.18 + 0.25 * t.redness
@@ -123,8 +124,8 @@ def _lips(c: Canvas) -> Sheet:
     x, side = c.canon.x[rows], c.side[rows]
     above = c.canon.y[rows] - mouth_line(x)
     q = np.minimum(side / 25.8, 1)
-    upper = 7.6 * (1 - q**1.6) * (1 - 0.24 * bell(side, 0, 2.8)) + 0.9 * bell(side, 5.5, 3)
-    lower = 9.2 * (1 - q**2.4)
+    upper = 7.4 * (1 - q**1.4) * (1 - 0.24 * bell(side, 0, 2.8)) + 0.9 * bell(side, 5.5, 3)
+    lower = 9.4 * (1 - q**2.0)
     lip = np.where(
         above >= 0, smoothstep(upper + 0.9, upper - 0.9, above), smoothstep(lower + 1.1, lower - 1.1, -above)
     )
@@ -138,13 +139,13 @@ def _brows(t: Traits, c: Canvas) -> Sheet:
     rows = _window(c, 4, 36)
     side, y, sign = c.side[rows], c.canon.y[rows], c.sign[rows]
     q = np.clip((side - 10) / 41, -0.2, 1.3)
-    middle = 16.2 + (3.0 + 4.5 * t.brow_arch) * np.sin(np.clip(q, 0, 1) ** 1.15 * 2.5) - 2.6 * q
-    half = (1.5 + 2.3 * t.brow_thickness + 0.7 * t.male) * (1 - 0.62 * np.clip(q, 0, 1) ** 1.7) * 1.05
+    middle = 17.0 + (3.0 + 4.5 * t.brow_arch) * np.sin(np.clip(q, 0, 1) ** 1.15 * 2.5) - 2.6 * q
+    half = (1.2 + 1.9 * t.brow_thickness + 1.0 * t.male) * (1 - 0.62 * np.clip(q, 0, 1) ** 1.7) * 1.05
     lean = 0.2 + 1.3 * smoothstep(0, 0.4, q)
     stroke = sample(strands(), 4.2 * (side - lean * (y - middle)) + 40 * (sign > 0), 3.0 * y)
     across = np.abs(y - middle) / half
-    body = smoothstep(1.45, 0.5, across + 0.16 * stroke)
-    ends = smoothstep(-0.07, 0.09, q + 0.03 * stroke) * smoothstep(1.07, 0.82, q + 0.04 * stroke)
-    density = 0.62 + 0.3 * t.brow_thickness + 0.08 * t.male
+    body = smoothstep(1.6, 0.3, across + 0.20 * stroke)
+    ends = smoothstep(-0.10, 0.15, q + 0.04 * stroke) * smoothstep(1.09, 0.78, q + 0.05 * stroke)
+    density = 0.55 + 0.3 * t.brow_thickness + 0.12 * t.male
     out[rows] = np.clip(body * ends * density * (0.92 + 0.22 * stroke), 0, 1) * c.front[rows]
     return out

@@ -51,8 +51,8 @@ def column(values_3: Any) -> Array:
     return np.asarray(values_3, np.float32)[:, None]
 
 
-_WRAP = (0.42, 0.22, 0.16)  # light scatters furthest in red
-_FOLD = (0.85, 1.1, 1.15)  # and fills folds with red
+_WRAP = (0.38, 0.24, 0.19)  # light scatters furthest in red
+_FOLD = (0.90, 1.07, 1.10)  # and fills folds with red
 _FRONT = np.array([0.0, 0.25, 0.97], np.float32)
 
 
@@ -93,13 +93,13 @@ def shade_hair(s: Surface, tangent: Array, variation: Array, shine: float, light
     rim = np.maximum((dot(s.normal, lights.rim) + 0.4) / 1.4, 0) * 1.2
     up = 0.5 + 0.5 * s.normal[1]
     to_half = dot(tangent, unit(s.view + column(lights.key)))
-    first = np.maximum(1 - (to_half + 0.10 + 0.14 * variation) ** 2, 0) ** 30
-    second = np.maximum(1 - (to_half - 0.12 + 0.18 * variation) ** 2, 0) ** 14
+    first = np.maximum(1 - (to_half + 0.10 + 0.09 * variation) ** 2, 0) ** 30
+    second = np.maximum(1 - (to_half - 0.12 + 0.12 * variation) ** 2, 0) ** 14
     strength = np.float32(shine) * lit * np.clip(key + 0.35, 0, 1)
     light = np.empty_like(s.albedo)
     for k in range(3):
         sky, ground = lights.sky[k], lights.ground[k]
         lamp = diffuse * lights.key_colour[k] + rim * lights.rim_colour[k] + (ground + (sky - ground) * up) * s.open
-        glint = strength * (0.07 * first + second * (0.02 + 0.9 * s.albedo[k]))
+        glint = strength * (0.05 * first + second * (0.02 + 0.9 * s.albedo[k]))
         light[k] = s.albedo[k] * lamp * 1.15 + glint * lights.key_colour[k]
     return light

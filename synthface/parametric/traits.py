@@ -16,32 +16,33 @@ _LIMIT = 2.2  # standard deviations: tails are bent here, so that nobody is a ca
 
 # Mean difference of the shape dimensions between a man and a woman, half of it, in standard deviations.
 _DIMORPHISM = {
-    "brow_ridge": 0.95,
-    "jaw_width": 0.75,
-    "jaw_angle": 0.55,
-    "chin_width": 0.55,
-    "chin_length": 0.35,
-    "chin_projection": 0.25,
+    "brow_ridge": 1.1,
+    "jaw_width": 0.65,
+    "jaw_angle": 0.7,
+    "chin_width": 0.6,
+    "chin_length": 0.5,
+    "chin_projection": 0.3,
     "face_length": 0.35,
-    "nose_width": 0.35,
-    "nose_length": 0.35,
-    "bridge_width": 0.35,
-    "bridge_height": 0.2,
-    "nose_hump": 0.3,
-    "head_width": 0.3,
-    "mouth_width": 0.25,
-    "forehead_slope": 0.45,
-    "ear_size": 0.35,
-    "eye_size": -0.75,
-    "eye_depth": -0.45,
-    "brow_height": -0.75,
-    "brow_tilt": -0.25,
-    "upper_lip": -0.55,
-    "lower_lip": -0.5,
-    "cheek_fullness": -0.35,
-    "tip_rotation": -0.4,
-    "taper": 0.25,
-    "eye_tilt": -0.25,
+    "nose_width": 0.55,
+    "nose_length": 0.5,
+    "bridge_width": 0.4,
+    "bridge_height": 0.25,
+    "nose_hump": 0.4,
+    "nose_bulb": 0.4,
+    "head_width": 0.35,
+    "mouth_width": 0.3,
+    "forehead_slope": 0.5,
+    "ear_size": 0.4,
+    "eye_size": -1.0,
+    "eye_depth": -0.5,
+    "brow_height": -1.0,
+    "brow_tilt": -0.3,
+    "upper_lip": -0.7,
+    "lower_lip": -0.65,
+    "cheek_fullness": -0.2,
+    "cheek_hollow": 0.35,
+    "tip_rotation": -0.6,
+    "eye_tilt": -0.35,
 }
 # Of darker skin against lighter, in standard deviations from one end to the other: populations overlap widely.
 _WITH_SKIN = {"nose_width": 0.9, "upper_lip": 0.8, "lower_lip": 0.7, "bridge_height": -0.5, "lip_projection": 0.7}
@@ -104,7 +105,7 @@ def traits(identity_D: NDArray[Any]) -> Traits:
     shape = _LIMIT * np.tanh(shape / _LIMIT)
 
     light = (1 - tone) ** 1.5  # how far light eyes and hair are possible
-    darkness = 1 - quantile(z["hair_colour"] - 0.45) * light
+    darkness = 1 - quantile(z["hair_colour"] - 0.2) * light
     length = 8 + 150 * sigmoid(1.5 * z["hair_length"] + 1.6 - 5.2 * male)
     curl = sigmoid(2.2 * (z["hair_curl"] + 2.2 * (tone - 0.62)))
     return Traits(
