@@ -6,13 +6,14 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from synthface import run
+from synthface.zoo.needs import Lack
 
 _CORE = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "timm", "insightface", "onnxruntime",
          "faiss-cpu", "scikit-learn", "numpy", "pyarrow", "opencv-python", "simplejpeg")  # fmt: skip
@@ -38,12 +39,14 @@ class Finding:
     advice: str = ""
 
 
-def examine(place: Path, weights: Callable[[], Sequence[tuple[str, str, str]]] | None = None) -> dict[str, Any]:
+def examine(
+    place: Path, lacking: Sequence[Lack] = (), lacking_for: Mapping[str, Sequence[Lack]] | None = None
+) -> dict[str, Any]:
     """All findings: versions, processor, memory, GPUs, disk at `place`, optional packages and weights.
 
-    `weights` gives (model, why it is needed, how to get it) for each model that the recipe needs and that is absent.
+    lacking: what the chosen recipe needs and is absent; lacking_for: the same for every recipe that ships, by name.
     """
-    findings = [*_packages(), *_processor(), *_gpus(), *_disk(place), *_weights(weights)]
+    findings = [*_packages(), *_processor(), *_gpus(), *_disk(place), *_weights(lacking), *_recipes(lacking_for or {})]
     return {
         "machine": run.machine(),
         "findings": [asdict(finding) for finding in findings],
@@ -133,10 +136,21 @@ def _disk(place: Path) -> list[Finding]:
     return found
 
 
-def _weights(weights: Callable[[], Sequence[tuple[str, str, str]]] | None) -> list[Finding]:
-    if weights is None:
-        return []
-    missing = weights()
-    if not missing:
+def _weights(lacking: Sequence[Lack]) -> list[Finding]:
+    if not lacking:
         return [Finding("weights", "ok", "all that the recipe needs are here")]
-    return [Finding(f"weights {model}", "lack", why, fix) for model, why, fix in missing]
+    return [Finding(f"weights {lack.subject}", "lack", lack.why, lack.fix) for lack in lacking]
+
+
+def _recipes(lacking_for: Mapping[str, Sequence[Lack]]) -> list[Finding]:
+    """A line for each recipe: whether it could run here."""
+    found = []
+    for name, lacking in lacking_for.items():
+        if not lacking:
+            found.append(Finding(f"recipe {name}", "ok", "nothing is missing"))
+            continue
+        absent = ", ".join(lack.subject for lack in lacking)
+        found.append(
+            Finding(f"recipe {name}", "note", f"lacks {absent}", f"synthface doctor --recipe {name} tells more")
+        )
+    return found

@@ -8,8 +8,10 @@ from synthface.cli.group import LazyGroup
 
 # name → (module under synthface.cli, one line for `synthface --help`), in the order of the data's way
 COMMANDS: dict[str, tuple[str, str]] = {
+    "embed": ("embed", "Photographs and datasets to embeddings."),
     "fit-prior": ("fit_prior", "Learn the distribution of real embeddings."),
     "sample-ids": ("sample_ids", "Sample people who do not exist."),
+    "models": ("models", "The public weights: list, pull, verify."),
     "recipe": ("recipe", "List, show, copy and validate recipes."),
     "doctor": ("doctor", "What this machine has, what it lacks, and what to do about it."),
 }

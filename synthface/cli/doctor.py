@@ -24,10 +24,13 @@ _SIGNS = {"ok": "+", "note": "·", "lack": "!"}
 @json_option
 @debug_option
 def command(recipe_name: str | None, overrides: tuple[str, ...], run_path: Path, as_json: bool) -> int:
+    from synthface import recipe as recipes
     from synthface import zoo
 
-    recipe = resolve(recipe_name, overrides, RunDirectory(run_path))
-    result = doctor.examine(run_path, lambda: zoo.missing_for(recipe))
+    run = RunDirectory(run_path)
+    recipe = resolve(recipe_name, overrides, run)
+    lacking_for = {name: zoo.missing_for(recipes.load(name)) for name in recipes.available()}
+    result = doctor.examine(run_path, zoo.missing_for(recipe, run.prior), lacking_for)
     lines = []
     for finding in result["findings"]:
         advice = f"  → {finding['advice']}" if finding["advice"] else ""

@@ -54,6 +54,7 @@ def embed(
     one_a_person: one mean direction for each person: class folder, label of a dataset, or argument without either.
     Raises InputError when no picture gives an embedding, OutputError when `out` holds something else.
     """
+    formats.check_name(out)
     folder = out.with_name(f"{out.name}.part")
     encoder = open_encoder(recipe.model, device=device, batch_size=recipe.batch_size)
     layout = formats.format_of(out, encoder.dimension, recipe.dtype)

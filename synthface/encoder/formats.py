@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from synthface.errors import UsageError
 from synthface.progress import Progress
 
+SUFFIXES = (".npz", ".npy", ".safetensors")
 _NPY_HEAD = 128  # bytes; the header of 10¹⁹ rows would fit
 _SAFETENSORS_HEAD = 1 << 16
 _CHUNK = 1 << 24
@@ -43,11 +44,15 @@ class Format(Protocol):
         ...
 
 
-def format_of(path: Path, dimension: int, dtype: str) -> Format:
-    """The format that the name's ending asks for; raises UsageError for others."""
-    known: dict[str, Callable[[int, np.dtype[Any]], Format]] = {".npy": Npy, ".npz": Npz, ".safetensors": SafeTensors}
-    if path.suffix not in known:
+def check_name(path: Path) -> None:
+    """Raises UsageError when the name's ending is no embedding file's."""
+    if path.suffix not in SUFFIXES:
         raise UsageError(f"--out {path} is not an embedding file.", "Its name ends in .npz, .npy or .safetensors.")
+
+
+def format_of(path: Path, dimension: int, dtype: str) -> Format:
+    """The format that the name's ending asks for."""
+    known: dict[str, Callable[[int, np.dtype[Any]], Format]] = {".npy": Npy, ".npz": Npz, ".safetensors": SafeTensors}
     return known[path.suffix](dimension, np.dtype(dtype).newbyteorder("<"))
 
 

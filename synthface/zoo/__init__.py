@@ -1,7 +1,7 @@
 """The public weights: what there is, where it comes from, on what terms; pulling and verifying.
 
 catalogue.py   the table
-places.py      folders, records and hashes on this machine
+places.py      folders, records and hashes on this machine; shipped.py: the models inside the package
 pull.py        from the hub, a mirror or a folder
 needs.py       what a recipe lacks
 
@@ -9,10 +9,10 @@ Nothing here downloads unless `pull` is called.
 """
 
 from synthface.zoo.catalogue import CATALOGUE, Model
-from synthface.zoo.needs import missing_for
+from synthface.zoo.needs import missing_for, models_of
 from synthface.zoo.places import entry, weights
 
-__all__ = ["CATALOGUE", "Model", "entry", "locate", "missing_for", "names", "weights"]
+__all__ = ["CATALOGUE", "Model", "entry", "locate", "missing_for", "models_of", "names", "weights"]
 
 
 def names() -> list[str]:

@@ -19,6 +19,7 @@ from synthface.zoo.catalogue import CATALOGUE, File, Model
 
 VARIABLE = "SYNTHFACE_MODELS"
 RECORD = "pulled.json"
+_LARGE, _ROUNDING = 10_000_000, 0.02  # a rounded size tells half a file from a whole one, where the file is large
 
 
 def root() -> Path:
@@ -48,8 +49,23 @@ def place(model: Model, file: File) -> Path:
 
 
 def missing(model: Model) -> list[File]:
-    """The files that are not there."""
-    return [file for file in model.files if not place(model, file).is_file()]
+    """The files that are not there, or there by half."""
+    known = record(model)["files"]
+    return [file for file in model.files if not _whole(model, file, known)]
+
+
+def _whole(model: Model, file: File, known: dict[str, dict[str, Any]]) -> bool:
+    """Whether the file is there and of the right size, as far as one is known. Hashes are compared by pull and verify."""
+    path = place(model, file)
+    if not path.is_file():
+        return False
+    size = path.stat().st_size
+    if file.exact:
+        return size == file.size
+    if file.path in known:
+        return bool(size == known[file.path]["size"])
+    rounded = file.size or 0
+    return rounded < _LARGE or abs(size - rounded) < _ROUNDING * rounded
 
 
 def weights(name: str) -> Path:
@@ -64,10 +80,11 @@ def weights(name: str) -> Path:
 def not_here(model: Model, absent: list[File], why: str = "") -> MissingWeightsError:
     """The error that tells which files are wanted, from where, and where to put them."""
     listing = "".join(f"\n  {source_url(model, file)}\n    → {place(model, file)}" for file in absent)
-    count = "1 file" if len(absent) == 1 else f"{len(absent)} files"
+    count = f"{len(absent)} of {len(model.files)} files {'is' if len(absent) == 1 else 'are'} missing"
     return MissingWeightsError(
-        f"The weights '{model.name}' are not here: {count} of {len(model.files)} missing.{f' {why}' if why else ''}",
-        f"Pull them with `synthface models pull {model.name}`, or bring the files from a machine with network:{listing}",
+        f"The weights '{model.name}' are not here: {count}.{f' {why}' if why else ''}",
+        f"Pull them with `synthface models pull {model.name}`, or bring them from a machine with network and put each "
+        f"at its place (or all into a folder, and say --from FOLDER):{listing}",
     )
 
 
@@ -76,8 +93,8 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
-def source_url(model: Model, file: File, revision: str | None = None) -> str:
-    return f"{endpoint()}/{model.repository}/resolve/{revision or model.revision}/{file.path}"
+def source_url(model: Model, file: File) -> str:
+    return f"{endpoint()}/{model.repository}/resolve/{model.revision}/{file.path}"
 
 
 def record(model: Model) -> dict[str, Any]:
@@ -118,7 +135,7 @@ def check_hash(model: Model, file: File, found: str, expected: tuple[str, str] |
     """Raises InputError when the hash is another than the expected one."""
     if expected is not None and found != expected[0]:
         raise InputError(
-            f"{model.name}: {file.path} has SHA-256 {found}, and {expected[1]} says {expected[0]}.",
-            "The file was changed on its way or at its source; it is not used. Pull it again "
-            f"(`synthface models pull {model.name}`), or compare with the source by hand.",
+            f"{model.name}: {file.path} came with hash {found}, and {expected[1]} says {expected[0]}.",
+            f"It was changed on its way or at its source and is not used: `synthface models pull {model.name}` tries "
+            "again; where that does not help, compare with the source by hand.",
         )

@@ -6,6 +6,7 @@ the process dies, so the partial file is kept here, named after the content that
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable
@@ -37,31 +38,22 @@ def is_offline() -> bool:
     )
 
 
-def pull(model: Model, *, offline: bool = False, tell: Callable[[str], None] = say) -> list[str]:
-    """Downloads what is missing of `model`, checks every hash and records it; gives the paths that were downloaded.
+def pull(model: Model, *, tell: Callable[[str], None] = say) -> list[str]:
+    """Downloads what is missing, half or changed of `model`, checks every hash, records it; gives the paths downloaded.
 
-    Raises MissingWeightsError without network (or `offline`), with the files and where to put them; InputError for a
-    wrong hash; OutputError for a full disk.
+    Raises MissingWeightsError without network, or in offline mode, with the files and where to put them; InputError for
+    a wrong hash; OutputError for a full disk.
     """
-    absent = places.missing(model)
-    if not absent:
-        _record_what_is_here(model)
-        return []
-    if offline or is_offline():
-        raise places.not_here(model, absent, "The offline mode is on, so nothing was downloaded.")
-    with files.exclusive(places.folder(model) / ".lock", f"the weights '{model.name}'"):
-        for file in absent:
-            remote = _announced(model, file)
+    with files.exclusive(places.folder(model) / ".lock", f"the weights '{model.name}'", "Wait until it has finished."):
+        wanted = _unsound(model, tell)
+        if wanted and is_offline():
+            raise places.not_here(model, wanted, "The offline mode is on, so nothing was downloaded.")
+        for file in wanted:
+            remote = _announced(model, file, wanted)
             tell(f"{model.name}: {file.path}, {amount(remote.size)}")
             digest = _download(model, file, remote)
-            places.write_record(
-                model,
-                remote.revision,
-                places.endpoint(),
-                {file.path: {"size": places.place(model, file).stat().st_size, "sha256": digest}},
-            )
-    _record_what_is_here(model)
-    return [file.path for file in absent]
+            _record(model, file, digest, remote.revision, places.endpoint())
+    return [file.path for file in wanted]
 
 
 def bring(model: Model, source: Path, tell: Callable[[str], None] = say) -> list[str]:
@@ -69,42 +61,55 @@ def bring(model: Model, source: Path, tell: Callable[[str], None] = say) -> list
 
     Raises MissingWeightsError that names what the folder lacks, InputError for a wrong hash.
     """
-    absent = places.missing(model)
     if not source.is_dir():
         raise InputError(f"There is no folder {source}.", "Give the folder that holds the model's files.")
-    found = {file.path: _in_folder(model, file, source) for file in absent}
-    lacking = [file for file in absent if found[file.path] is None]
-    if lacking:
-        raise places.not_here(model, lacking, f"The folder {source} does not have them either.")
-    for file in absent:
-        origin = found[file.path]
-        assert origin is not None
-        tell(f"{model.name}: {file.path} from {origin}")
-        digest = files.sha256_file(origin)
-        places.check_hash(model, file, digest, places.expected_hash(model, file))
-        with files.atomic_path(places.place(model, file)) as temporary:
-            shutil.copyfile(origin, temporary)
-        places.write_record(model, "local", str(source), {file.path: {"size": origin.stat().st_size, "sha256": digest}})
-    _record_what_is_here(model)
-    return [file.path for file in absent]
+    with files.exclusive(places.folder(model) / ".lock", f"the weights '{model.name}'", "Wait until it has finished."):
+        wanted = _unsound(model, tell)
+        found = {file: origin for file in wanted if (origin := _in_folder(model, file, source)) is not None}
+        lacking = [file for file in wanted if file not in found]
+        if lacking:
+            raise places.not_here(model, lacking, f"The folder {source} does not have them either.")
+        for file, origin in found.items():
+            tell(f"{model.name}: {file.path} from {origin}")
+            digest = files.sha256_file(origin)
+            places.check_hash(model, file, digest, places.expected_hash(model, file))
+            with files.atomic_path(places.place(model, file)) as temporary:
+                shutil.copyfile(origin, temporary)
+            _record(model, file, digest, "local", str(source))
+    return [file.path for file in wanted]
 
 
 def verify(model: Model) -> dict[str, str]:
-    """Path → `right`, `missing`, `changed` or `recorded` (seen for the first time), from the bytes on the disk."""
-    states: dict[str, str] = {}
+    """Path → `right`, `missing`, `half`, `changed` or `recorded` (seen for the first time), from the bytes on the disk."""
+    return {file.path: _state(model, file) for file in model.files}
+
+
+def _unsound(model: Model, tell: Callable[[str], None]) -> list[File]:
+    """The files that must be brought; what lies there by hand goes on record."""
+    wanted = []
     for file in model.files:
-        path = places.place(model, file)
-        if not path.is_file():
-            states[file.path] = "missing"
-            continue
-        expected = places.expected_hash(model, file)
-        digest = files.sha256_file(path)
-        if expected is None:
-            states[file.path] = "recorded"
-            _put_on_record(model, file, digest)
-        else:
-            states[file.path] = "right" if digest == expected[0] else "changed"
-    return states
+        state = _state(model, file)
+        if state in ("half", "changed"):
+            tell(f"{model.name}: {file.path} is {state}; it is replaced.")
+        if state in ("missing", "half", "changed"):
+            wanted.append(file)
+    return wanted
+
+
+def _state(model: Model, file: File) -> str:
+    path = places.place(model, file)
+    if not path.is_file():
+        return "missing"
+    if file in places.missing(model):
+        return "half"
+    expected = places.expected_hash(model, file)
+    digest = files.sha256_file(path)
+    if expected is not None and digest != expected[0]:
+        return "changed"
+    if file.path in places.record(model)["files"]:
+        return "right"
+    _record(model, file, digest, "local", "by hand")
+    return "recorded" if expected is None else "right"
 
 
 def amount(size: int | None) -> str:
@@ -117,22 +122,20 @@ def amount(size: int | None) -> str:
     return f"{size} B"
 
 
-def _announced(model: Model, file: File) -> Remote:
+def _announced(model: Model, file: File, wanted: list[File]) -> Remote:
     """Asks the hub for size, hash and revision of a file."""
     from huggingface_hub import get_hf_file_metadata
     from huggingface_hub.utils import build_hf_headers
 
-    known = places.record(model).get("revision")
-    revision = known if known and known != "local" else model.revision
-    url = places.source_url(model, file, revision)
+    url = places.source_url(model, file)
     try:
         said = get_hf_file_metadata(url)
     except Exception as error:  # the client's errors differ between its versions
-        raise _no_answer(model, url, error) from error
-    headers = dict(build_hf_headers())
+        raise _no_answer(model, wanted, url, error) from error
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}  # ranges of a compressed stream are of no use
     if urlparse(said.location).netloc != urlparse(url).netloc:
         headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-    return Remote(said.location, said.size, said.etag or "unnamed", said.commit_hash or revision, headers)
+    return Remote(said.location, said.size, said.etag or "unnamed", said.commit_hash or model.revision, headers)
 
 
 def _download(model: Model, file: File, remote: Remote) -> str:
@@ -145,34 +148,43 @@ def _download(model: Model, file: File, remote: Remote) -> str:
     for stale in set(path.parent.glob(f".{path.name}.*.part")) - {partial}:
         stale.unlink(missing_ok=True)  # of content that the hub no longer offers
     with files.writing(path):
+        if partial.exists() and remote.size is not None and partial.stat().st_size > remote.size:
+            partial.unlink()  # longer than the whole: not its beginning
         with open(partial, "ab") as target:
             begun = target.tell()
             _check_space(path.parent, (remote.size or 0) - begun)
             try:
                 http_get(remote.url, target, resume_size=begun, headers=remote.headers, expected_size=remote.size)
-            except OSError as error:
-                if error.errno is not None and not isinstance(error, ConnectionError):
-                    raise  # the disk's, not the network's
-                raise _interrupted(model, file, target.tell(), error) from error
-            except Exception as error:
+            except Exception as error:  # the network's, or the disk's
+                if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+                    raise
                 raise _interrupted(model, file, target.tell(), error) from error
             target.flush()
             os.fsync(target.fileno())
         digest = files.sha256_file(partial)
-        expected = places.expected_hash(model, file)
-        if expected is None and len(remote.etag) == 64:
-            expected = remote.etag, "the hub"
         try:
-            places.check_hash(model, file, digest, expected)
+            places.check_hash(model, file, digest, places.expected_hash(model, file))
+            places.check_hash(model, file, *_hash_of_hub(partial, digest, remote.etag))
         except InputError:
-            partial.unlink(missing_ok=True)
+            partial.unlink()
             raise
         os.replace(partial, path)
         files.fsync_directory(path.parent)
     return digest
 
 
-def _no_answer(model: Model, url: str, error: Exception) -> MissingWeightsError:
+def _hash_of_hub(path: Path, digest: str, etag: str) -> tuple[str, tuple[str, str] | None]:
+    """The hash that the hub tells by, of the file and as told: SHA-256 of large files, git's blob id of small ones."""
+    if len(etag) == 64:
+        return digest, (etag, "the hub")
+    if len(etag) == 40:
+        blob = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+        blob.update(path.read_bytes())
+        return blob.hexdigest(), (etag, "the hub")
+    return digest, None
+
+
+def _no_answer(model: Model, wanted: list[File], url: str, error: Exception) -> MissingWeightsError:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status in (401, 403):
         why = f"{url} wants an account that has accepted the terms: log in with `hf auth login`."
@@ -180,7 +192,7 @@ def _no_answer(model: Model, url: str, error: Exception) -> MissingWeightsError:
         why = f"{url} does not exist (any more)."
     else:
         why = f"{places.endpoint()} cannot be reached: {_first_line(error)}."
-    return places.not_here(model, places.missing(model), why)
+    return places.not_here(model, wanted, why)
 
 
 def _interrupted(model: Model, file: File, done: int, error: Exception) -> MissingWeightsError:
@@ -199,25 +211,13 @@ def _check_space(place: Path, wanted: int) -> None:
         )
 
 
-def _record_what_is_here(model: Model) -> None:
-    """Puts files on record that came by hand."""
-    known = places.record(model)["files"]
-    for file in model.files:
-        if file.path not in known and places.place(model, file).is_file():
-            digest = files.sha256_file(places.place(model, file))
-            places.check_hash(model, file, digest, places.expected_hash(model, file))
-            _put_on_record(model, file, digest)
-
-
-def _put_on_record(model: Model, file: File, digest: str) -> None:
+def _record(model: Model, file: File, digest: str, revision: str, origin: str) -> None:
+    """Puts a file on record. What is brought by hand leaves the revision and origin of a pull as they are."""
     known = places.record(model)
+    if revision == "local" and known.get("revision"):
+        revision, origin = known["revision"], known["origin"]
     size = places.place(model, file).stat().st_size
-    places.write_record(
-        model,
-        known.get("revision", "local"),
-        known.get("origin", "by hand"),
-        {file.path: {"size": size, "sha256": digest}},
-    )
+    places.write_record(model, revision, origin, {file.path: {"size": size, "sha256": digest}})
 
 
 def _in_folder(model: Model, file: File, source: Path) -> Path | None:
