@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
 from synthface.dataset.recordio import Buffer
 from synthface.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MAX_PIXELS = 1 << 26  # a header that claims more is damage, or an attempt on the memory
 
@@ -37,16 +45,37 @@ def _decode_jpeg(payload: Buffer) -> NDArray[np.uint8]:
 
 
 def _decode_other(payload: Buffer) -> NDArray[np.uint8]:
-    import io
+    with _open_other(payload) as picture:
+        if picture.width * picture.height > MAX_PIXELS:
+            raise ValueError(f"its header claims {picture.width:,} × {picture.height:,} pixels")
+        return np.array(picture.convert("RGB"))
+
+
+@contextlib.contextmanager
+def _open_other(payload: Buffer) -> Iterator[Image]:
+    """A picture that is no JPEG; whatever PIL finds wrong with it becomes a ValueError."""
+    import struct
 
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(payload)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValueError(f"its header claims {picture.width:,} × {picture.height:,} pixels")
-            return np.array(picture.convert("RGB"))
+            yield picture
     except UnidentifiedImageError:
         raise ValueError("neither JPEG nor any other picture") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(str(error)) from error
+
+
+def picture_size(payload: Buffer) -> tuple[int, int]:
+    """(height, width) as the picture's header tells it, without decoding. Raises InputError for what is no picture."""
+    try:
+        if is_jpeg(payload):
+            import simplejpeg
+
+            height, width, _, _ = simplejpeg.decode_jpeg_header(payload)
+            return height, width
+        with _open_other(payload) as picture:
+            return picture.height, picture.width
+    except ValueError as error:
+        raise InputError(f"A picture cannot be decoded: {error}.") from error

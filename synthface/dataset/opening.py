@@ -49,3 +49,11 @@ def find_record_file(folder: Path) -> Path | None:
             "Name one of the files.",
         )
     return found[0] if found else None
+
+
+def shards_in(folder: Path) -> list[Path]:
+    """The finished shards of a folder, those with a manifest, by name; empty where `folder` is another kind of source."""
+    if not folder.is_dir() or (folder / "train.rec").exists():
+        return []
+    records = sorted(file for file in folder.glob("*.rec") if not file.name.startswith("."))
+    return [file for file in records if file.with_suffix(".parquet").exists()]

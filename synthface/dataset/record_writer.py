@@ -20,7 +20,7 @@ _BUFFER = 1 << 20
 class RecordWriter:
     """Writes records in the order of the calls; `offset` is where the next one begins.
 
-    The files are written where they are named, not atomically: that is the caller's matter (shard.py, pack.py).
+    The files are written where they are named, not atomically: that is the caller's matter (shard.py, packing.py).
 
         with RecordWriter(Path("train.rec"), Path("train.idx")) as writer:
             writer.write(1, label=0, payload=jpeg)

@@ -97,6 +97,11 @@ class RecordDataset:
             return self.file.view[start : int(self._end_N[index])]
         return unpack(self.file.record(int(self.layout.picture_N[index])))[1]
 
+    def places(self) -> NDArray[np.int64]:
+        """Where each encoded picture begins in the `.rec` file; −1 − the record's offset where it has several parts."""
+        row_N = self.layout.picture_N
+        return np.where(self._start_N >= 0, self._start_N, -1 - self.file.offset_R[row_N])
+
     def lengths(self) -> NDArray[np.int64]:
         """Bytes of each encoded picture."""
         return self.headers.payload_R[self.layout.picture_N]

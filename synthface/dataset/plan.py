@@ -1,0 +1,164 @@
+"""What `pack` will write: which picture of which source becomes which key, of which class, at which place in the file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.dataset.class_folders import FolderDataset
+from synthface.dataset.opening import open_dataset
+from synthface.dataset.records import RecordDataset
+from synthface.errors import InputError
+from synthface.recipe.pictures import PackRecipe
+from synthface.seeds import generator
+
+UNKNOWN = -1  # in expected_N: the source has no manifest
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Pictures, one an entry; some 50 bytes each, the only thing that grows with the dataset.
+
+    source_N: number of the source. number_N: number within it. start_N: where the payload begins in the source's file,
+    or −1 − offset of the record when it has several parts. length_N: bytes of the payload. identity_N, index_N: as the
+    manifest tells them. similarity_N: to the center, NaN where unknown. expected_N: CRC-32, or UNKNOWN.
+    """
+
+    source_N: NDArray[np.int32]
+    number_N: NDArray[np.int64]
+    start_N: NDArray[np.int64]
+    length_N: NDArray[np.int64]
+    identity_N: NDArray[np.int64]
+    index_N: NDArray[np.int64]
+    similarity_N: NDArray[np.float32]
+    expected_N: NDArray[np.int64]
+
+    def take(self, order_M: NDArray[np.integer] | NDArray[np.bool_]) -> Entries:
+        """The entries at these places."""
+        return Entries(*(array[order_M] for array in vars(self).values()))
+
+    def __len__(self) -> int:
+        return len(self.source_N)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """entries: in the order of the keys 1 … N. label_N: their classes. written_N: the order in which they are written.
+
+    range_C2: first and last + 1 key of each class. names: for class folders, the files' paths for train.lst.
+    """
+
+    sources: list[Path]
+    entries: Entries
+    label_N: NDArray[np.int64]
+    written_N: NDArray[np.int64]
+    range_C2: NDArray[np.int64]
+    copies: int
+    dropped_identities: int
+    dropped_images: int
+    folders: dict[int, FolderDataset]
+
+
+def make(sources: Sequence[str | os.PathLike[str]], settings: PackRecipe, seed: int) -> Plan:
+    """Opens every source once and lays down the dataset.
+
+    Raises InputError for damaged sources, pictures that occur twice, and when nothing is left to pack.
+    """
+    paths = [Path(source) for source in sources]
+    parts, folders = [], {}
+    for number, path in enumerate(paths):
+        dataset = open_dataset(path)
+        if isinstance(dataset, FolderDataset):
+            folders[number] = dataset
+        parts.append(_entries(number, dataset))
+    if not parts:
+        raise InputError("There is nothing to pack.", "Name shards, or a folder of class folders.")
+    entries = Entries(*(np.concatenate(columns) for columns in zip(*(vars(p).values() for p in parts), strict=True)))
+    entries = entries.take(np.lexsort((entries.number_N, entries.source_N, entries.index_N, entries.identity_N)))
+    _check_unique(entries, paths)
+    _, inverse_N, count_I = np.unique(entries.identity_N, return_inverse=True, return_counts=True)
+    kept_N = count_I[inverse_N] >= settings.min_images
+    if not kept_N.any():
+        raise InputError(
+            f"No picture is left to pack: of {len(count_I):,} identities none has {settings.min_images} pictures.",
+            "Lower pack.min_images, or render more.",
+        )
+    kept = entries.take(kept_N)
+    final = _with_copies(kept, settings.extra_center_copies)
+    identity_C, label_N, count_C = np.unique(final.identity_N, return_inverse=True, return_counts=True)
+    end_C = 1 + np.cumsum(count_C)
+    written_N = np.arange(len(final))
+    if settings.order == "shuffled":
+        written_N = generator(seed, "pack").permutation(len(final))
+    return Plan(
+        sources=paths,
+        entries=final,
+        label_N=label_N.astype(np.int64),
+        written_N=written_N,
+        range_C2=np.stack([end_C - count_C, end_C], axis=1),
+        copies=len(final) - len(kept),
+        dropped_identities=len(count_I) - len(identity_C),
+        dropped_images=len(entries) - len(kept),
+        folders=folders,
+    )
+
+
+def _entries(source: int, dataset: RecordDataset | FolderDataset) -> Entries:
+    total = len(dataset)
+    identity_N, index_N = dataset.labels_N, _running_number(dataset.labels_N)
+    similarity_N, expected_N = np.full(total, np.nan, np.float32), np.full(total, UNKNOWN, np.int64)
+    table = dataset.manifest(["identity", "index", "center_similarity", "crc32"])
+    if table is not None:
+        identity_N, index_N = table["identity"].to_numpy(), table["index"].to_numpy().astype(np.int64)
+        similarity_N = table["center_similarity"].to_numpy().astype(np.float32)
+        expected_N = table["crc32"].to_numpy().astype(np.int64)
+    start_N = dataset.places() if isinstance(dataset, RecordDataset) else np.zeros(total, np.int64)
+    return Entries(
+        np.full(total, source, np.int32), np.arange(total), start_N, dataset.lengths(),
+        identity_N, index_N, similarity_N, expected_N,
+    )  # fmt: skip
+
+
+def _running_number(label_N: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many earlier pictures have the same label."""
+    order_N = np.argsort(label_N, kind="stable")
+    sorted_N = label_N[order_N]
+    begins = np.flatnonzero(np.append(True, sorted_N[1:] != sorted_N[:-1])) if len(label_N) else np.zeros(0, np.int64)
+    lengths = np.diff(np.append(begins, len(label_N)))
+    number_N = np.empty(len(label_N), np.int64)
+    number_N[order_N] = np.arange(len(label_N)) - np.repeat(begins, lengths)
+    return number_N
+
+
+def _check_unique(entries: Entries, paths: list[Path]) -> None:
+    same_N = (np.diff(entries.identity_N) == 0) & (np.diff(entries.index_N) == 0)
+    if same_N.any():
+        at = int(np.argmax(same_N))
+        a, b = (paths[entries.source_N[place]] for place in (at, at + 1))
+        raise InputError(
+            f"Picture {entries.index_N[at]} of identity {entries.identity_N[at]} is in {a}"
+            + (f" and in {b}." if a != b else " twice."),
+            "Name every shard once; shards of different runs number their people alike and cannot be packed together.",
+        )
+
+
+def _with_copies(entries: Entries, copies: int) -> Entries:
+    """Each identity's center image `copies` times more, behind its other pictures.
+
+    The center image is the one with index 0; where it was refused, the one most similar to the center takes its place,
+    and where that is unknown, the first.
+    """
+    if copies == 0:
+        return entries
+    likeness_N = np.where(np.isnan(entries.similarity_N), -np.inf, entries.similarity_N.astype(np.float64))
+    likeness_N[entries.index_N == 0] = np.inf
+    best_first_N = np.lexsort((entries.index_N, -likeness_N, entries.identity_N))
+    _, first_I = np.unique(entries.identity_N[best_first_N], return_index=True)
+    center_I = best_first_N[first_I]
+    order = np.concatenate([np.arange(len(entries)), np.repeat(center_I, copies)])
+    return entries.take(order[np.argsort(entries.identity_N[order], kind="stable")])
