@@ -15,29 +15,24 @@ from synthface.errors import RecipeError, did_you_mean
 from synthface.recipe.schema import Recipe
 
 DEFAULT = "embedded"
-
-
-def folders() -> list[Path]:
-    """Where named recipes live: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    return [folder for folder in (package / "recipes", package.parent / "recipes") if folder.is_dir()]
+EXTENDS = "extends"  # the one key of a file that is not in the schema: the recipe whose values lie under the file's own
+_SHIPPED = Path(__file__).resolve().parent.parent / "recipes"  # in a checkout a link to recipes/ at the top
 
 
 def available() -> dict[str, Path]:
     """Name → file of every recipe that ships with synthface."""
-    found: dict[str, Path] = {}
-    for folder in folders():
-        for file in sorted(folder.glob("*.yaml")):
-            found.setdefault(file.stem, file)
-    return found
+    return {file.stem: file for file in sorted(_SHIPPED.glob("*.yaml"))}
 
 
-def find(name_or_file: str) -> Path:
-    """The file behind `--recipe NAME|FILE`; raises RecipeError with a suggestion when there is none."""
+def find(name_or_file: str, beside: Path = Path()) -> Path:
+    """The file behind `--recipe NAME|FILE`; raises RecipeError with a suggestion when there is none.
+
+    A relative FILE is looked for from the folder `beside`.
+    """
     named = available()
     if name_or_file in named:
         return named[name_or_file]
-    path = Path(name_or_file)
+    path = beside / name_or_file
     if path.is_file():
         return path
     hint = did_you_mean(name_or_file, list(named))
@@ -58,7 +53,29 @@ def load(name_or_file: str | Path = DEFAULT, overrides: Sequence[str] | dict[str
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A recipe file's mapping, unvalidated."""
+    """A recipe file's mapping, unvalidated, over that of the recipe which it extends."""
+    content = _mapping(path)
+    family = [path]
+    while EXTENDS in content:
+        parent = find(str(content.pop(EXTENDS)), beside=family[-1].parent)
+        if parent in family:
+            raise RecipeError(f"{path} extends itself, through {parent}.", f"Remove the `{EXTENDS}` of one of them.")
+        family.append(parent)
+        content = _over(_mapping(parent), content)
+    return content
+
+
+def _over(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`under` with the values of `over`; sections are merged, everything else is replaced."""
+    merged = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(under.get(key), dict)
+        merged[key] = _over(under[key], value) if both else value
+    return merged
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
