@@ -3,16 +3,16 @@ VENV    ?= .venv
 PYTHON  := $(VENV)/bin/python
 UV      := $(VENV)/uv/bin/uv
 READY   := $(VENV)/.ready
-ROOT    := $(CURDIR)
+DEMO    ?= run-demo
+BENCH   ?= $(filter-out measure,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup test test-slow test-gpu check format demo bench clean
+.PHONY: help setup test test-slow test-gpu check format demo bench docs clean
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
 
 setup: $(READY)  ## make the environment in .venv
 $(READY): setup.cfg constraints.txt
-	python3 -m venv $(VENV)/uv
-	$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	test -x $(UV) || python3 -m pip install --quiet --disable-pip-version-check --target $(VENV)/uv 'uv>=0.5'
 	test -x $(PYTHON) || $(UV) venv --quiet --allow-existing --python python3 $(VENV)
 	$(UV) pip install --quiet --python $(PYTHON) --constraint constraints.txt --editable '.[test]'
 	touch $@
@@ -31,6 +31,17 @@ check: setup     ## format, lint, types, and who may import whom
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+demo: setup      ## the main job on the demonstration models: people, their pictures, a recogniser and its table
+	$(VENV)/bin/synthface sample-ids --run $(DEMO)
+	$(VENV)/bin/synthface render --run $(DEMO) --ids 100 --per-id 10
+	$(VENV)/bin/synthface train-fr --run $(DEMO)
+
+bench: setup     ## all benchmarks, or those of BENCH="fit_prior sample_ids"; writes benchmarks/results/
+	for name in $(BENCH); do $(PYTHON) benchmarks/$$name.py --keep || exit 1; done
+
+docs: setup      ## write the reference pages from the commands and the recipe schema
+	$(PYTHON) docs/reference.py
 
 format: setup    ## let ruff rewrite what it can
 	$(VENV)/bin/ruff format .
