@@ -55,7 +55,7 @@ def embed(
     Raises InputError when no picture gives an embedding, OutputError when `out` holds something else.
     """
     formats.check_name(out)
-    folder = out.with_name(f"{out.name}.part")
+    folder = _beginning(out)
     encoder = open_encoder(recipe.model, device=device, batch_size=recipe.batch_size)
     layout = formats.format_of(out, encoder.dimension, recipe.dtype)
     _check_dimension(encoder, recipe)
@@ -78,6 +78,11 @@ def embed(
     return Result(facts, len(sources) - begun, seconds)
 
 
+def _beginning(out: Path) -> Path:
+    """Where the rows are collected: hidden, so that it counts as no class folder when `out` lies among the pictures."""
+    return out.with_name(f".{out.name}.part")
+
+
 def _made_before(out: Path, task: dict[str, Any], one_a_person: bool) -> dict[str, Any]:
     """The facts of a file that the same command made before."""
     facts = facts_of(out)
@@ -85,7 +90,7 @@ def _made_before(out: Path, task: dict[str, Any], one_a_person: bool) -> dict[st
         raise OutputError(
             f"{out} exists already, and this command did not make it.", "Choose another --out, or remove it first."
         )
-    shutil.rmtree(out.with_name(f"{out.name}.part"), ignore_errors=True)  # killed between the last two steps
+    shutil.rmtree(_beginning(out), ignore_errors=True)  # killed between the last two steps
     return facts
 
 

@@ -150,7 +150,7 @@ def read_facts(path: Path) -> dict[str, Any] | None:
 
 def _member(name: str) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(name, _EPOCH)
-    member.compress_type = zipfile.ZIP_STORED
+    member.compress_type, member.CRC, member.header_offset = zipfile.ZIP_STORED, 0, 0
     return member
 
 

@@ -1,7 +1,7 @@
 """Embeddings on their way to the disk: rows are appended, and a kill costs no more than what came after the last save.
 
 OUT.part/rows         the embedding file in the making: room for its head, then the rows
-OUT.part/labels       int64, one a row           OUT.part/indices   int64, one a row: its picture
+OUT.part/labels       int64, one a row           .OUT.part/indices   int64, one a row: its picture
 OUT.part/skipped      a line for each picture without a row: name, tab, reason
 OUT.part/state.json   what is being made, how far it is, and how much of each file counts; written last
 """
