@@ -14,7 +14,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train-fr": ("train_fr", "Train a face recogniser on a dataset, then measure it."),
     "evaluate": ("evaluate", "Measure a face recogniser on verification sets."),
     "pack": ("pack", "Pack pictures into a RecordIO dataset."),
+    "parametric": ("parametric", "Computed people: training data, verification sets, contact sheets."),
     "models": ("models", "The public weights: list, pull, verify."),
+    "verify": ("verify", "Check a RecordIO dataset, record by record and picture by picture."),
     "recipe": ("recipe", "List, show, copy and validate recipes."),
     "doctor": ("doctor", "What this machine has, what it lacks, and what to do about it."),
 }

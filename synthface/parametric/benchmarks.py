@@ -26,7 +26,7 @@ from synthface import files
 from synthface.errors import UsageError, did_you_mean
 from synthface.parametric import population
 from synthface.parametric.dimensions import identity_index
-from synthface.parametric.population import WILD, Scene
+from synthface.parametric.population import LOOKS, WILD, Scene
 from synthface.parametric.studio import Shoot, Studio
 from synthface.progress import Progress
 from synthface.seeds import generator
@@ -34,7 +34,6 @@ from synthface.seeds import generator
 CROWD = "test"  # its people stand in no training set: those are of other crowds
 SEED = 0  # of the released sets; another one makes other people
 FOLDS = 10
-LOOKS = "2"  # names the renderer's state: sets that were cached with other looks are made again
 
 _ALIKE = {"sex": 2.0, "skin_tone": 2.0, "hair_colour": 1.0, "hair_length": 1.0, "hair_curl": 1.0, "hairline": 0.5}
 _CANDIDATES = 64  # people among whom the most alike is chosen

@@ -19,6 +19,7 @@ from synthface.seeds import derive_seed, generator
 
 Array = NDArray[np.float64]
 
+LOOKS = "2"  # names the state of renderer and distribution: what was made under another one is made again
 _HABITS = 16  # uniform numbers that a person keeps in all pictures
 _DRAWS = 96  # uniform numbers a picture
 
