@@ -17,12 +17,12 @@ from fr_train.data.sources import Sources
 from fr_train.training import device, optimizer, recogniser, sync_norm
 from fr_train.training.log import TrainLog, read_log
 from fr_train.training.state import TrainState, network
-from fr_train.training.stop import StopSignals
 from synthface import files
 from synthface.errors import InputError, ResourceError, SynthfaceError
 from synthface.progress import Progress, say
 from synthface.recipe.recognition import TrainRecipe
 from synthface.seeds import derive_seed
+from synthface.stop import StopSignals
 
 
 def train(recipe: TrainRecipe, sources: Sources, folder: Path, seed: int = 0, resume: bool = False) -> dict[str, Any]:

@@ -150,7 +150,17 @@ class SmallAutoencoderRecipe(Section):
     steps: int = free(10_000, "Optimiser steps.", ge=1)
     batch_size: int = decisive(16, "Pictures a device and step.", ge=1)
     learning_rate: float = decisive(3e-4, "AdamW's step size.", gt=0.0)
+    warmup_steps: int = decisive(200, "Steps over which the step size grows to its value.", ge=0)
+    weight_decay: float = decisive(0.0, "AdamW's weight decay.", ge=0.0)
+    ema_decay: float = decisive(0.999, "Decay of the averaged weights, which are the result.", ge=0.0, lt=1.0)
     kl_weight: float = decisive(1e-6, "Weight of the latents' divergence from the standard normal.", ge=0.0)
+    gradient_weight: float = decisive(
+        1.0, "Weight of the error of the picture's gradients at three scales: without it edges are soft.", ge=0.0
+    )
+    perceptual: str | None = decisive(
+        None, "A recogniser of train-fr (file or name) whose features are compared as well; null: none."
+    )
+    perceptual_weight: float = decisive(0.1, "Weight of that comparison.", ge=0.0)
     pictures: int = decisive(50_000, "At most so many pictures, drawn by seed, train it.", ge=1)
 
     @model_validator(mode="after")
@@ -198,6 +208,14 @@ class GeneratorTrainingRecipe(Section):
     steps: int = free(100_000, "Optimiser steps.", ge=1)
     ema_decay: float = decisive(0.9999, "Decay of the averaged weights, which are the result.", ge=0.0, lt=1.0)
     precision: Literal["auto", "no", "bf16", "fp16"] = decisive("auto", "Autocast; auto: bf16 where the device has it.")
+    cache_latents: bool = decisive(
+        True,
+        "Latents are computed once and kept (mean and deviation in half precision, 32 KB a view at 512 pixels); false: "
+        "computed anew whenever a picture is seen.",
+    )
+    device: str = free("auto", "auto, cpu, cuda or cuda:N; with several processes each takes its own.")
+    channels_last: bool = free(True, "Memory format of the networks; see docs/train-generator.md.")
+    compile: bool = free(False, "Compile the network with torch.compile.")
     export_dtype: Literal["float32", "bfloat16", "float16"] = free("float32", "Precision of the exported weights.")
     gradient_checkpointing: bool = free(False, "Compute the UNet's activations twice instead of keeping them.")
     encode_batch: int = free(16, "Pictures that the autoencoder encodes at once when the latents are cached.", ge=1)
@@ -213,5 +231,7 @@ class GeneratorTrainingRecipe(Section):
         if self.mode == "scratch" and self.space == "latent":
             factor = 2 ** (len(self.vae.channels) - 1)
             if self.resolution % factor:
-                raise ValueError(f"resolution {self.resolution} is not a multiple of {factor}, the latents' downscaling")
+                raise ValueError(
+                    f"resolution {self.resolution} is not a multiple of {factor}, the latents' downscaling"
+                )
         return self
