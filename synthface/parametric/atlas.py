@@ -45,13 +45,16 @@ class Patch:
             slice(self.column * k, (self.column + self.columns - 1) * k + 1),
         )
 
-    def triangles(self) -> NDArray[Any]:
-        """Two triangles a cell of the coarse sheet, front faces wound alike, as its flat indices."""
+    def triangles(self, step: int = 1) -> NDArray[Any]:
+        """Two triangles a cell of the coarse sheet, or of `step` cells, as its flat indices."""
         row = (self.row + np.arange(0, self.rows, 2)) // 2
         column = (self.column + np.arange(0, self.columns, 2)) // 2
-        index = row[:, None] * COARSE_COLUMNS + column
-        a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
-        return quads(a, b, c, d)
+        return cells(row[::step, None] * COARSE_COLUMNS + column[::step])
+
+
+def cells(index_RC: NDArray[Any]) -> NDArray[Any]:
+    """Triangles (T, 3) between neighbours in a sheet of vertex numbers, front faces wound alike."""
+    return quads(index_RC[:-1, :-1], index_RC[:-1, 1:], index_RC[1:, :-1], index_RC[1:, 1:])
 
 
 def quads(a: NDArray[Any], b: NDArray[Any], c: NDArray[Any], d: NDArray[Any]) -> NDArray[Any]:
@@ -80,6 +83,9 @@ def normals(position_RC3: NDArray[Any], closed: bool = False) -> NDArray[Any]:
     down[-1] = position_RC3[-2] - position_RC3[-1]
     ax, ay, az = along[..., 0], along[..., 1], along[..., 2]
     dx, dy, dz = down[..., 0], down[..., 1], down[..., 2]
-    normal = np.stack([ay * dz - az * dy, az * dx - ax * dz, ax * dy - ay * dx], -1)
-    normal /= np.sqrt(np.einsum("rck,rck->rc", normal, normal))[..., None] + 1e-9
+    x, y, z = ay * dz - az * dy, az * dx - ax * dz, ax * dy - ay * dx
+    length = np.sqrt(x * x + y * y + z * z) + 1e-9
+    normal = np.empty_like(position_RC3)
+    for k, component in enumerate((x, y, z)):
+        np.divide(component, length, out=normal[..., k])
     return normal

@@ -18,7 +18,9 @@ Array = NDArray[Any]
 
 # The torso's rings: half breadth, half depth, height (mm).
 _RINGS = (
-    (52, 50, -150),
+    (44, 40, -104),
+    (47, 45, -128),
+    (51, 50, -150),
     (58, 57, -172),
     (72, 63, -184),
     (100, 72, -196),
@@ -135,6 +137,14 @@ def _locate(x: float, y: float, in_front: bool) -> tuple[int, int, float, float]
 def triangles() -> NDArray[Any]:
     """All triangles of the coarse atlas, (T, 3)."""
     return np.concatenate([patch.triangles() for patch in (HEAD, LEFT_EAR, RIGHT_EAR, TORSO)])
+
+
+@lru_cache(maxsize=1)
+def shadow_mesh() -> tuple[NDArray[Any], NDArray[Any]]:
+    """Which vertices of the coarse atlas are enough for shadows, and the triangles between them."""
+    coarse = np.concatenate([patch.triangles(2) for patch in (HEAD, LEFT_EAR, RIGHT_EAR, TORSO)])
+    vertices, triangle = np.unique(coarse, return_inverse=True)
+    return vertices, triangle.reshape(-1, 3).astype(np.int32)
 
 
 @lru_cache(maxsize=1)

@@ -24,8 +24,8 @@ from synthface.parametric.traits import Traits
 Array = NDArray[Any]
 
 _LIPSTICK = (0.36, 0.035, 0.055)
-_MASK = (0.50, 0.66, 0.72)
-_UNDER_CHIN = 0.45  # light from all around that the chin keeps off the throat, beyond what the mean head knows
+_MASK = (0.40, 0.54, 0.60)
+_UNDER_CHIN = 0.55  # light from all around that the chin keeps off the throat, beyond what the mean head knows
 _SILVER = (0.36, 0.35, 0.34)
 
 

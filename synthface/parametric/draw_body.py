@@ -111,7 +111,8 @@ def draw(
         lights.key,
     )
     shaded = shade_skin(surface, lights, shadows)
-    face = np.flatnonzero((np.abs(azimuth) < 1.2) & (y > -105) & (y < 55) & (np.abs(x) < 60))
+    lowest = -105.0 if n["mask"] < 0.5 else -12.0
+    face = np.flatnonzero((np.abs(azimuth) < 1.2) & (y > lowest) & (y < 55) & (np.abs(x) < 60))
     weight = np.where(face < samples.blocks, 4, 1)
     brightness = float(np.average(shaded[:, face].mean(axis=0), weights=weight)) if len(face) else 0.2
     complexion.glint(shaded, highlight, lights, brightness)

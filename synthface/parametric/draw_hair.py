@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.parametric import hair, noise
+from synthface.parametric import hair, hairline, noise
 from synthface.parametric.camera import Camera
 from synthface.parametric.fields import smoothstep
 from synthface.parametric.light import Lamps, ShadowMap
@@ -39,6 +39,7 @@ class Pixels:
     lock: Array
     curl: Array
     grain: Array  # fine or curl, as the hair is
+    parted: Array  # 0 in the parting … 1 away from it
     cover: Array
 
 
@@ -70,11 +71,13 @@ def rasterise(locks: hair.Hair, room_V3: Array, front_of: Layer, camera: Camera,
     facing *= np.sign(cosine) + (cosine == 0)
     anything = (layer.depth_HW < FAR) | front_of.covered_HW
     inside = cv2.GaussianBlur(anything.astype(np.float32), (0, 0), 2.0 + 1.5 * t.hair_curl)
-    on_skin = samples.pick(front_of.covered_HW)
+    on_skin = samples.pick(front_of.covered_HW) | (row > hairline.scalp().canon.x.shape[0] - 0.5)
     cover = 1 - (1 - smoothstep(-3.0, 4.5, into + 1.8 * grain)) * on_skin  # elsewhere more hair is behind
     within = samples.pick(inside)
     cover *= smoothstep(0.42, 0.95, within + (1 - within) * (0.5 + 0.3 * t.hair_curl) * grain)
-    return Pixels(layer, samples, facing, view, at, openness, fine, lock, curl, grain, cover)
+    return Pixels(
+        layer, samples, facing, view, at, openness, fine, lock, curl, grain, smoothstep(0.0, 16.0, along), cover
+    )
 
 
 def hidden(pixels: Pixels) -> NDArray[Any]:
@@ -115,6 +118,7 @@ def draw(
         open=p.openness * (0.70 + 0.30 * np.clip(0.5 + 0.4 * p.grain, 0, 1)),
     )
     variation = 0.6 * p.fine + 0.4 * p.lock
-    shaded = shade_hair(surface, unit(direction + 0.4 * bend), variation, 0.9 - 0.65 * t.hair_curl, lights, shadows)
+    shine = p.parted * np.float32(0.9 - 0.65 * t.hair_curl)
+    shaded = shade_hair(surface, unit(direction + 0.3 * bend), variation, shine, lights, shadows)
     p.samples.put(light, shaded, p.cover)
     p.samples.put_depth(depth_HW, p.layer, p.cover > 0.5)

@@ -19,13 +19,13 @@ _OUTLINE = (31, 33.5, 31, 26, 23, 24, 29, 26, 16, 11.5, 15, 24, 31)
 # From the attachment behind (0) over the rim (0.3) to the floor of the concha (1): share of the outline, height in mm.
 _ALONG = (0, 0.12, 0.24, 0.3, 0.37, 0.46, 0.56, 0.68, 0.80, 1.0)
 _SHARE = (0.5, 0.86, 0.99, 1.0, 0.95, 0.85, 0.76, 0.62, 0.45, 0.02)
-_HEIGHT = (-9, -2, 3.4, 5.2, 5.2, 2.0, 2.2, 4.8, -3.0, -6.5)
-_LOBE_HEIGHT = (-9, -3, 2.0, 3.2, 3.8, 4.2, 4.2, 3.6, -1.0, -6.5)
-_FRONT_HEIGHT = (-9, -8, -6, -4.5, -3.0, -1.0, 2.5, 4.2, -1.0, -6.5)
+_HEIGHT = (-9, -2, 3.4, 5.2, 5.2, 2.0, 2.2, 4.8, -0.8, -2.0)
+_LOBE_HEIGHT = (-9, -3, 2.0, 3.2, 3.8, 4.2, 4.2, 3.6, -0.2, -2.0)
+_FRONT_HEIGHT = (-9, -8, -6, -4.5, -3.0, -1.0, 2.0, 3.2, -0.2, -2.0)
 
-SITE = np.array([69.5, -17.0, -93.0])  # of the concha, on the right of the picture
+SITE = np.array([74.0, -17.0, -93.0])  # of the concha, on the right of the picture
 _TILT = np.radians(11.0)  # the ear's axis leans back
-_FLARE = np.radians(21.0)
+_FLARE = np.radians(15.0)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def sheet() -> EarSheet:
     height = PchipInterpolator(_ALONG, _HEIGHT)(along) * (1 - lobe) * (1 - front)
     height = height + PchipInterpolator(_ALONG, _LOBE_HEIGHT)(along) * lobe * (1 - front)
     height = height + PchipInterpolator(_ALONG, _FRONT_HEIGHT)(along) * front
-    depth = np.clip(0.15 - height / 9.0, 0, 1) * smoothstep(0.25, 0.4, along)
+    depth = np.clip(0.45 - height / 5.0, 0, 1) * smoothstep(0.25, 0.4, along)
     depth = np.maximum(depth, 0.75 * smoothstep(0.2, 0.0, along))
     return EarSheet(radius * np.sin(angle), radius * np.cos(angle), height, depth)
 

@@ -15,7 +15,7 @@ from synthface.parametric.fields import Field, bell, bump, groove, smoothstep
 from synthface.parametric.head import Canon
 from synthface.parametric.shape import move
 
-LIP_SEAM = 0.9  # half the height (canonical mm) of the strip that opens into the mouth
+LIP_SEAM = 1.5  # half the height (canonical mm) of the strip that opens into the mouth
 
 
 def mouth_opening(c: Canon) -> Field:
@@ -45,9 +45,9 @@ def _jaw_open(c: Canon, side: Field, sign: Field) -> NDArray[Any]:
     return move(
         c,
         x=-1.6 * sign * bump(side, c.y, 26, MOUTH_Y, 9, 9) * c.front,
-        y=-(10.0 * lower_lip * c.front + 10.0 * jaw * (1 - 0.7 * arch * bell(above, 0, 12))),
-        z=-2.5 * jaw,
-        out=-1.2 * bump(side, c.y, 44, -62, 10, 16),
+        y=-(17.0 * lower_lip * c.front + 15.0 * jaw * (1 - 0.7 * arch * bell(above, 0, 12))),
+        z=-4.0 * jaw,
+        out=-1.8 * bump(side, c.y, 44, -62, 10, 16),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,8 @@ _IRISES = np.array(
         (0.105, 0.115, 0.060),
         (0.120, 0.150, 0.150),
         (0.110, 0.165, 0.230),
-    ]
+    ],
+    np.float32,
 )
 
 
@@ -108,7 +110,7 @@ def _ball(
     white = (0.50 - 0.14 * s * s) * (1 - 0.10 * g.age) * (1 - 0.58 * t.tone)
     pink = smoothstep(-0.72, -0.97, s) + 0.35 * smoothstep(0.75, 1.0, s)
     ball = np.stack([white + 0.02 * pink, white * (0.93 - 0.35 * pink), white * (0.90 - 0.38 * pink)])
-    shift_x, shift_y = _BALL * np.sin(np.radians(g.right)), _BALL * np.sin(np.radians(g.up))
+    shift_x, shift_y = (_BALL * math.sin(math.radians(angle)) for angle in (g.right, g.up))
     across, up = side * out - shift_x, y - shift_y - 0.2
     radius = np.hypot(across, up)
     iris = smoothstep(_IRIS + 0.45, _IRIS - 0.45, radius)

@@ -41,6 +41,8 @@ class Hair:
     tangent: Array  # from root to tip
     strand: Array  # across and along the locks (mm), distance into the hair (mm), openness to light 0…1
     triangles: NDArray[Any]  # only those that can show hair
+    shadow_vertices: NDArray[Any]  # every second vertex,
+    shadow_triangles: NDArray[Any]  # and the triangles between them
 
 
 def build(head_position: Array, t: Traits, style: Style) -> Hair:
@@ -55,9 +57,19 @@ def build(head_position: Array, t: Traits, style: Style) -> Hair:
             target[row : row + source.shape[0], : source.shape[1]] = source
         row += sheet[0].shape[0]
     into = whole[3][..., 2].reshape(-1)
-    triangle = _triangles(tuple(sheet[0].shape[:2] for sheet in sheets), columns)
+    shapes = tuple(sheet[0].shape[:2] for sheet in sheets)
+    vertices, coarse = _shadow_mesh(shapes, columns)
     position, normal, tangent, strand = whole
-    return Hair(position, normal, tangent, strand, triangle[into[triangle].max(axis=1) > -3.0])
+    return Hair(
+        position, normal, tangent, strand, _showing(_triangles(shapes, columns), into),
+        vertices, _showing(coarse, into[vertices]),
+    )  # fmt: skip
+
+
+def _showing(triangle_T3: NDArray[Any], into: Array) -> NDArray[Any]:
+    a, b, c = triangle_T3.T
+    shows = into > -3.0
+    return triangle_T3[shows[a] | shows[b] | shows[c]]
 
 
 def scalp_strands(locks: Hair) -> Array:
@@ -67,13 +79,18 @@ def scalp_strands(locks: Hair) -> Array:
 
 
 @lru_cache(maxsize=1)
-def _triangles(shapes: tuple[tuple[int, int], ...], width: int) -> NDArray[Any]:
+def _triangles(shapes: tuple[tuple[int, int], ...], width: int, step: int = 1) -> NDArray[Any]:
     parts, start = [], 0
     for rows, columns in shapes:
-        index = (start + np.arange(rows))[:, None] * width + np.arange(columns)
-        parts.append(atlas.quads(index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]))
+        parts.append(atlas.cells((start + np.arange(0, rows, step))[:, None] * width + np.arange(0, columns, step)))
         start += rows
     return np.concatenate(parts)
+
+
+@lru_cache(maxsize=1)
+def _shadow_mesh(shapes: tuple[tuple[int, int], ...], width: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    vertices, triangle = np.unique(_triangles.__wrapped__(shapes, width, 2), return_inverse=True)
+    return vertices, triangle.reshape(-1, 3).astype(np.int32)
 
 
 def _sheet(
@@ -85,30 +102,43 @@ def _sheet(
     closed: bool,
 ) -> Sheet:
     """(position, normal, tangent, strand) of one sheet."""
-    position = position.astype(np.float32)
-    down, right = np.gradient(position, axis=0), np.gradient(position, axis=1)
-    step_down, step_right = np.gradient(along, axis=0), np.gradient(along, axis=1)
-    weight_down = step_down / (np.einsum("rck,rck->rc", down, down) + 0.5)
-    weight_right = step_right / (np.einsum("rck,rck->rc", right, right) + 0.5)
+    position = np.asarray(position, np.float32)
+    across, along, depth, open_ = np.broadcast_arrays(across, along, depth, open_)
+    down, right = _slope(position), _slope(position.swapaxes(0, 1)).swapaxes(0, 1)
+    weight_down = _slope(along) / (_square(down) + 0.5)
+    weight_right = _slope(along.T).T / (_square(right) + 0.5)
     tangent = down * weight_down[..., None] + right * weight_right[..., None]
-    tangent /= np.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-6
-    strand = np.stack(np.broadcast_arrays(across, along, depth, open_), -1)
-    normal = atlas.normals(position, closed)
-    return position, normal, tangent, strand
+    tangent /= np.sqrt(_square(tangent))[..., None] + 1e-6
+    strand = np.empty((*along.shape, 4), np.float32)
+    for k, layer in enumerate((across, along, depth, open_)):
+        strand[..., k] = layer
+    return position, atlas.normals(position, closed), tangent, strand
+
+
+def _slope(values: NDArray[Any]) -> NDArray[Any]:
+    """Central differences down the rows."""
+    slope = np.empty_like(values)
+    slope[1:-1] = (values[2:] - values[:-2]) * 0.5
+    slope[0], slope[-1] = values[1] - values[0], values[-1] - values[-2]
+    return slope
+
+
+def _square(vector: NDArray[Any]) -> NDArray[Any]:
+    return vector[..., 0] ** 2 + vector[..., 1] ** 2 + vector[..., 2] ** 2
 
 
 def _away(position: NDArray[Any]) -> NDArray[Any]:
     """Unit vectors from the middle of the skull, level below the ears' height."""
-    offset = position - (CENTER + np.array([0, 30, 0]))
+    offset = position - np.asarray(CENTER + (0, 30, 0), np.float32)
     offset[..., 1] = np.maximum(offset[..., 1], 0)
-    return offset / (np.linalg.norm(offset, axis=-1, keepdims=True) + 1e-6)
+    return offset / (np.sqrt(_square(offset))[..., None] + 1e-6)
 
 
 def _cap(head_position: Array, t: Traits, style: Style) -> Sheet:
     s = hairline.scalp()
     c = s.canon
     skin = head_position[s.rows, s.columns]
-    into = hairline.inside(c, t, style.recession)
+    into = hairline.inside(t, style.recession)
     across, along, from_part = hairline.flow(t.hair_part)
 
     long = smoothstep(20, 70, t.hair_length)
@@ -150,8 +180,8 @@ def _curtain(head_position: Array, t: Traits, style: Style) -> Sheet:
     """Rows hang down, columns go around the back from one temple to the other."""
     length = t.hair_length * (1 - 0.85 * style.tied)
     shown = float(smoothstep(26, 52, length))
-    u = np.linspace(-1, 1, CURTAIN_COLUMNS)[None, :]
-    v = np.linspace(0, 1, CURTAIN_ROWS)[:, None]
+    u = np.linspace(-1, 1, CURTAIN_COLUMNS, dtype=np.float32)[None, :]
+    v = np.linspace(0, 1, CURTAIN_ROWS, dtype=np.float32)[:, None]
     opening = 0.88 + 0.64 * float(smoothstep(-0.4, 0.8, t.texture[1]))  # 1.5: tucked behind the ears
     azimuth = np.pi + u * (np.pi - opening)
     hang = length + 46.0
@@ -168,10 +198,10 @@ def _curtain(head_position: Array, t: Traits, style: Style) -> Sheet:
     curls = noise.sample(noise.curls(), azimuth * 35, y * 0.4)
     relief = 1.6 * locks * (1 - t.hair_curl) + 3.2 * t.hair_curl * curls
     x = np.sin(azimuth) * (half_x + relief)
-    z = CENTER[2] - 4.0 + np.cos(azimuth) * (half_z + relief) - 9.0 * front * low
+    z = float(CENTER[2]) - 4.0 + np.cos(azimuth) * (half_z + relief) - 9.0 * front * low
     position = np.stack(np.broadcast_arrays(x, y, z), -1)
     from_front = (np.pi - opening - np.abs(u * (np.pi - opening))) * 78.0
-    into = np.minimum(np.minimum(from_front - 2.0, (1 - v) * hang * 0.8), 30.0)
+    into = np.minimum(np.minimum(from_front + 4.0, (1 - v) * hang * 0.4), 30.0)
     into = into * shown + _NEVER * (1 - shown)
     openness = 0.72 + 0.28 * smoothstep(-1, 1.5, relief) - 0.25 * smoothstep(-20, -130, y) * front
     return _sheet(position, azimuth * 78.0 + 0 * v, (_ROOT_Y - y) + 40 + 0 * u, into, openness, closed=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
+from scipy.ndimage import gaussian_filter1d
 
 from synthface.parametric import head
 from synthface.parametric.atlas import HEAD
@@ -45,6 +45,7 @@ class Scalp:
 def scalp() -> Scalp:
     """Every second vertex of the head above the nape."""
     c = head.canon()
+    c = Canon(*(np.asarray(field, np.float32) for field in (c.base, c.azimuth, c.elevation)))
     last = int(np.flatnonzero(c.y[:, 0] > -100)[-1]) + 2
     rows, columns = slice(0, last, 2), slice(0, HEAD.columns, 2)
     part = Canon(c.base[rows, columns], c.azimuth[rows, columns], c.elevation[rows, columns])
@@ -53,24 +54,32 @@ def scalp() -> Scalp:
     return Scalp(part, chart, rows, columns)
 
 
-def height(azimuth: Field, t: Traits, recession: float) -> Field:
-    """Height (mm) of the hairline at an azimuth; `recession` in mm at the temples."""
-    around = np.abs(azimuth)
-    lifted = (
-        np.array(_HEIGHT)
-        + t.male * np.array(_SQUARE)
-        + recession * np.array(_RECESSION)
-        + t.hairline * (np.array(_AZIMUTH) < 0.9)
-    )
-    sideburn = np.interp(_AZIMUTH, (1.0, 1.24, 1.45), (0, -8.0 * t.male + 8.0, 0))
-    peak = 2.0 * t.texture[0] * bell(around, 0, 0.12)
-    return PchipInterpolator(_AZIMUTH, lifted + sideburn)(around) + peak
+@lru_cache(maxsize=1)
+def _spread() -> Field:
+    """(knots, columns of the cap): what each knot of the hairline gives to the columns, a smoothed linear interpolation."""
+    around = np.abs(scalp().canon.azimuth[0])
+    fine = np.linspace(-0.5, np.pi + 0.5, 800)
+    rows = []
+    for knot in np.eye(len(_AZIMUTH)):
+        line = np.interp(np.abs(fine), _AZIMUTH, knot)
+        rows.append(np.interp(around, fine, gaussian_filter1d(line, 0.06 / (fine[1] - fine[0]), mode="nearest")))
+    return np.stack(rows).astype(np.float32)
 
 
-def inside(c: Canon, t: Traits, recession: float) -> Field:
-    """Distance (mm) into the hair, negative on bare skin."""
-    line = height(c.azimuth, t, recession)
-    slope = np.gradient(line, axis=1) / (np.gradient(c.azimuth, axis=1) * 82.0)
+def height(t: Traits, recession: float) -> Field:
+    """Height (mm) of the hairline at the columns of the cap, (C,); `recession` in mm at the temples."""
+    knots = np.array(_HEIGHT) + t.male * np.array(_SQUARE) + recession * np.array(_RECESSION)
+    knots += t.hairline * (np.array(_AZIMUTH) < 0.9)
+    knots += np.interp(_AZIMUTH, (1.0, 1.24, 1.45), (0, -8.0 * t.male + 8.0, 0))
+    peak = 2.0 * t.texture[0] * bell(np.abs(scalp().canon.azimuth[0]), 0, 0.12)
+    return np.einsum("k,kc->c", knots.astype(np.float32), _spread()) + peak
+
+
+def inside(t: Traits, recession: float) -> Field:
+    """Distance (mm) into the hair at the vertices of the cap, negative on bare skin."""
+    c = scalp().canon
+    line = height(t, recession)
+    slope = np.gradient(line) / (np.gradient(c.azimuth[0]) * 82.0)
     return (c.y - line) / np.sqrt(1 + np.minimum(slope, 6.0) ** 2)
 
 
@@ -99,4 +108,5 @@ def flow(part: float) -> tuple[Field, Field, Field]:
     beyond = relative @ unit - t  # before the front end or behind the whorl
     fan = np.arctan2(beyond, np.maximum(distance, 1e-3) * 0 + np.sqrt(np.maximum(distance**2 - beyond**2, 1e-6)))
     across = t + 55.0 * fan
-    return across, distance, np.where(t < length, distance, 1e3)
+    parting = np.where(t < length, distance, 1e3)
+    return across.astype(np.float32), distance.astype(np.float32), parting.astype(np.float32)

@@ -16,7 +16,7 @@ from synthface.parametric.fields import smoothstep
 # Wanted distance between rows along the front midline (height in mm → mm), and how tightly they pack at the mouth.
 _SPACING_Y = (-200.0, -135.0, -120.0, -112.0, 34.0, 52.0, 120.0)
 _SPACING = (8.0, 6.0, 2.4, 1.9, 1.9, 3.4, 5.0)
-_MOUTH_PACKING, _MOUTH_BAND = 2.2, 2.0
+_MOUTH_PACKING, _MOUTH_BAND = 3.0, 2.4
 _LOWEST = np.radians(-71.0)
 
 

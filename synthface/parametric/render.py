@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from synthface.errors import UsageError
 from synthface.parametric import body, draw_body, draw_hair, draw_things, hair, skin, traits
-from synthface.parametric.atlas import COARSE_COLUMNS, COARSE_ROWS, HEAD
+from synthface.parametric.atlas import HEAD
 from synthface.parametric.camera import CROP_SIDE, aim
 from synthface.parametric.dimensions import check_identity, check_nuisance, nuisance_index
 from synthface.parametric.light import ShadowMap
@@ -90,8 +90,12 @@ def _picture(person: _Person, n: Situation, seed: int) -> tuple[NDArray[Any], Ar
     locks = hair.build(model.position[HEAD.where], t, n.hair_style(t))
     hair_room = camera.turn(locks.position.reshape(-1, 3))
     lights = n.lamps()
-    occluders = np.concatenate([body.triangles(), locks.triangles + COARSE_ROWS * COARSE_COLUMNS])
-    shadows = ShadowMap(lights, np.concatenate([room, hair_room]), occluders)
+    vertices, triangles = body.shadow_mesh()
+    shadows = ShadowMap(
+        lights,
+        np.concatenate([room[vertices], hair_room[locks.shadow_vertices]]),
+        np.concatenate([triangles, locks.shadow_triangles + np.int32(len(vertices))]),
+    )
 
     light = draw_things.backdrop(n)
     layer = draw_body.rasterise(room, camera, light.shape[1])

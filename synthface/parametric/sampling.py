@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,10 +28,12 @@ class Samples:
         """`wanted_HW` says which points to shade at all, `detail_RC` where on the sheet every point counts."""
         rows, columns = sheet_shape
         width = wanted_HW.shape[1]
-        column_HW = layer.value_HW3[..., 0] * np.float32(columns - 1)
-        row_HW = layer.value_HW3[..., 1] * np.float32(rows - 1)
+        column_HW, row_HW, _ = cv2.split(layer.value_HW3)
+        column_HW *= np.float32(columns - 1)
+        row_HW *= np.float32(rows - 1)
         quarters = [(slice(i, None, 2), slice(j, None, 2)) for i in (0, 1) for j in (0, 1)]
-        whole = np.logical_and.reduce([wanted_HW[q] for q in quarters])
+        first, second, third, fourth = (wanted_HW[q] for q in quarters)
+        whole = first & second & third & fourth
         means = []
         for plane in (column_HW, row_HW):
             a, b, c, d = (plane[q] for q in quarters)

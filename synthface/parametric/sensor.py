@@ -43,7 +43,7 @@ def expose(light: Array, s: Sensor) -> Array:
     x = np.maximum(light * np.array([gain * b for b in balance], np.float32), 1e-6)
     x *= (1 + x / 6.0) / (1 + 0.62 * x) * 1.12
     x = np.minimum(x, 1)
-    x = np.maximum(1.055 * np.exp(np.log(x) * np.float32(1 / 2.4)) - 0.055, 12.92 * np.minimum(x, 0.0031308))
+    x = np.maximum(1.055 * cv2.pow(x, 1 / 2.4) - 0.055, 12.92 * np.minimum(x, 0.0031308))
     x += np.float32(0.22 + 0.45 * s.contrast) * (x * x * (3 - 2 * x) - x)
     grey = x @ np.array([[0.299], [0.587], [0.114]], np.float32)
     colourful = 0.94 + (0.8 if s.saturation < 0 else 0.5) * s.saturation

@@ -35,7 +35,7 @@ def _skull(c: Canon, side: Field, sign: Field) -> dict[str, Displacement]:
     jaw = bell(y, -78, 22) * smoothstep(14, 44, side) * smoothstep(-125, -100, y)
     chin = smoothstep(-82, -106, y) * smoothstep(-55, -15, z)
     return {
-        "head_width": move(c, x=0.042 * x),
+        "head_width": move(c, x=0.036 * x),
         "face_length": move(c, y=0.055 * below * smoothstep(-150, -118, y)),
         "forehead_height": move(c, y=0.08 * np.maximum(y - 22, 0)),
         "forehead_slope": move(c, z=-4.5 * smoothstep(15, 85, y) * c.front),
@@ -55,7 +55,7 @@ def _skull(c: Canon, side: Field, sign: Field) -> dict[str, Displacement]:
             out=3.6 * bump(side, y, 52, -66, 20, 30) + 6.5 * bell(y, -121, 9) * smoothstep(-95, -20, z),
             y=-3.0 * bell(y, -119, 8) * smoothstep(-80, -25, z),
         ),
-        "taper": move(c, x=0.035 * x * np.clip((y + 20) / 85, -1.2, 0.5)),
+        "taper": move(c, x=0.030 * x * np.clip((y + 20) / 85, -1.2, 0.5)),
     }
 
 

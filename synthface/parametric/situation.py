@@ -17,7 +17,6 @@ from synthface.parametric.sensor import Sensor
 from synthface.parametric.spectacles import Frame
 from synthface.parametric.traits import Traits
 
-
 _AT_REST = 0.14  # a trace of a smile: a face without it looks sullen
 
 

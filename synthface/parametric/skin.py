@@ -22,7 +22,7 @@ from synthface.parametric.traits import Traits
 
 # sRGB of skin from the lightest tone to the darkest, and what blood takes from red, green and blue (log).
 _TONES = np.array(
-    [(242, 214, 200), (230, 193, 170), (208, 166, 139), (172, 127, 101), (124, 87, 68), (76, 53, 43)], float
+    [(236, 205, 188), (224, 186, 163), (206, 164, 137), (172, 127, 101), (124, 87, 68), (76, 53, 43)], float
 )
 BLOOD = np.array([-0.05, -0.50, -0.40], np.float32)
 WARMTH = np.array([0.02, 0.0, -0.10], np.float32)

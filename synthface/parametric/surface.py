@@ -36,7 +36,10 @@ def unit(vector_3P: Array) -> Array:
 
 def turned(matrix_33: Array, vector_3P: Array) -> Array:
     """The vectors times a rotation, without a threaded matrix product."""
-    return np.stack([dot(vector_3P, row) for row in matrix_33])
+    out = np.empty_like(vector_3P)
+    for k, row in enumerate(matrix_33):
+        out[k] = dot(vector_3P, row)
+    return out
 
 
 def towards_camera(room_3P: Array, distance: float) -> Array:
@@ -85,7 +88,7 @@ def shade_skin(s: Surface, lights: Lamps, shadows: ShadowMap) -> Array:
     return light
 
 
-def shade_hair(s: Surface, tangent: Array, variation: Array, shine: float, lights: Lamps, shadows: ShadowMap) -> Array:
+def shade_hair(s: Surface, tangent: Array, variation: Array, shine: Array, lights: Lamps, shadows: ShadowMap) -> Array:
     """Linear light (3, P) from hair: Kajiya & Kay's strands with two highlights; `variation` shifts them, about 0."""
     lit = shadows.visible(s.room, bias=6.0)
     along, key = dot(tangent, lights.key), dot(s.normal, lights.key)
@@ -95,11 +98,11 @@ def shade_hair(s: Surface, tangent: Array, variation: Array, shine: float, light
     to_half = dot(tangent, unit(s.view + column(lights.key)))
     first = np.maximum(1 - (to_half + 0.10 + 0.09 * variation) ** 2, 0) ** 30
     second = np.maximum(1 - (to_half - 0.12 + 0.12 * variation) ** 2, 0) ** 14
-    strength = np.float32(shine) * lit * np.clip(key + 0.35, 0, 1)
+    strength = shine * lit * np.clip(key + 0.35, 0, 1)
     light = np.empty_like(s.albedo)
     for k in range(3):
         sky, ground = lights.sky[k], lights.ground[k]
         lamp = diffuse * lights.key_colour[k] + rim * lights.rim_colour[k] + (ground + (sky - ground) * up) * s.open
-        glint = strength * (0.05 * first + second * (0.02 + 0.9 * s.albedo[k]))
+        glint = strength * (0.04 * first + second * (0.02 + 0.9 * s.albedo[k]))
         light[k] = s.albedo[k] * lamp * 1.15 + glint * lights.key_colour[k]
     return light
