@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 DIMENSION = 16
 DETECTOR_SIZE = 64
 STRIDES = (8, 16, 32)
+LANDMARKS = [-0.5, -0.5, 0.5, -0.5, 0.0, 0.0, -0.4, 0.5, 0.4, 0.5]  # x, y of eyes, nose, corners of the mouth, in cells
 
 
 def write_encoder(
@@ -44,7 +45,7 @@ def write_encoder(
 def write_detector(path: Path, layout: str = "rows", batch: int | str = 1) -> Path:
     """A detector in SCRFD's form, of a 64-pixel square: bright cells of 8, 16 and 32 pixels are faces.
 
-    A face's box is a cell and a half around the cell's corner; landmarks are that corner. layout: how a batch's rows are
+    A face's box is a cell and a half around the cell's corner, its nose is that corner, the other landmarks lie around. layout: how a batch's rows are
     ordered in the outputs, `rows` (picture by picture) or `interleaved` (cell by cell).
     """
     nodes: list[Any] = []
@@ -60,7 +61,7 @@ def write_detector(path: Path, layout: str = "rows", batch: int | str = 1) -> Pa
             helper.make_node("Transpose", [f"anchors{s}"], [f"ordered{s}"], perm=order),
             helper.make_node("Reshape", [f"ordered{s}", "one_column"], [f"score{s}"]),
         ]
-        for kind, values in (("box", [0.75] * 4), ("landmark", [0.0] * 10)):
+        for kind, values in (("box", [0.75] * 4), ("landmark", LANDMARKS)):
             constants += [
                 numpy_helper.from_array(np.zeros((1, len(values)), np.float32), f"zero_{kind}{s}"),
                 numpy_helper.from_array(np.array([values], np.float32), f"value_{kind}{s}"),
@@ -125,3 +126,19 @@ def class_folders(root: Path, people: int, each: int) -> Path:
         for number in range(each):
             write_jpeg(root / f"person_{person:02}" / f"{number}.jpg", crop(100 * person + number))
     return root
+
+
+def record_folder(root: Path, labels: list[int], damaged: int | None = None) -> Path:
+    """A RecordIO dataset of aligned crops, one for each label; `damaged`: the record whose JPEG ends early."""
+    from synthface.dataset import Row, ShardWriter, pack
+    from synthface.recipe.pictures import PackRecipe
+
+    with ShardWriter(root / "shards" / "0") as shard:
+        for number, label in enumerate(labels):
+            index = labels[:number].count(label)
+            data = jpeg(crop(100 * label + index))
+            shard.write(
+                data[:-200] if number == damaged else data, Row(identity=label, index=index, seed=number, attempt=0)
+            )
+    pack([root / "shards" / "0.rec"], root / "dataset", PackRecipe(), seed=0)
+    return root / "dataset"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from encoder_samples import dark_with_squares, write_detector, write_encoder
+from encoder_samples import LANDMARKS, dark_with_squares, write_detector, write_encoder
 
 from synthface.encoder.network import Network
 from synthface.encoder.scrfd import Detector, suppress
@@ -26,12 +26,12 @@ def detector(path: Path, batched: bool = False, batch_size: int = 8) -> Detector
 
 def test_faces_are_where_the_bright_squares_are(networks: Path) -> None:
     alone, none, two, scaled = detector(networks / "detector.onnx")(PICTURES)
-    np.testing.assert_allclose(alone.landmark_N52, np.full((1, 5, 2), [8, 16]))
+    np.testing.assert_allclose(alone.landmark_N52[0], np.array([8, 16]) + 8 * np.reshape(LANDMARKS, (5, 2)))
     np.testing.assert_allclose(alone.box_N4, [[2, 10, 14, 22]])
     assert len(none.score_N) == 0
-    corners = sorted(two.landmark_N52[:, 0].tolist())  # the large square is four small cells, and one large one
+    corners = sorted(two.landmark_N52[:, 2].tolist())  # the large square is four small cells, and one large one
     assert corners == [[0, 0], [0, 0], [0, 8], [8, 0], [8, 8], [48, 48]]
-    assert [64, 0] in scaled.landmark_N52[:, 0].tolist()  # twice the detector's size: coordinates are the picture's
+    assert [64, 0] in scaled.landmark_N52[:, 2].tolist()  # twice the detector's size: coordinates are the picture's
 
 
 @pytest.mark.parametrize("layout", ["rows", "interleaved"])
@@ -64,7 +64,7 @@ def test_a_margin_makes_faces_smaller_for_the_network_and_not_in_the_result(netw
     picture = np.full((96, 96, 3), 255, np.uint8)
     found = detector(networks / "detector.onnx").detect_one(picture, margin)
     assert len(found.score_N)
-    corners = found.landmark_N52[:, 0]
+    corners = found.landmark_N52[:, 2]
     cell = 8 * 96 * (1 + 2 * margin) / 64  # pixels of the picture in one of the network's cells
     assert corners.min() >= -cell
     assert corners.max() <= 96

@@ -49,7 +49,9 @@ def test_the_shipped_encoder_is_a_file_of_the_package(tmp_path: Path, monkeypatc
 
 
 def test_unknown_names_and_kinds_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match="There is no model named 'arcfase' and no such file. Did you mean 'arcface'?"):
+    with pytest.raises(
+        InputError, match=r"There is no model named 'arcfase' and no such file\. Did you mean 'arcface'\?"
+    ):
         open_encoder("arcfase")
     with pytest.raises(InputError, match="is a folder where a network was expected"):
         open_encoder(tmp_path)
