@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.parametric.noise import SIDE, blotches, lookup, tile
+from synthface.parametric.noise import SIDE, blotches, lookup, tile, wrap
 from synthface.parametric.skin import linear
 from synthface.seeds import generator
 
@@ -64,8 +64,8 @@ def build(side: int, x: float, y: float, scale: float, tone: Array, contrast: fl
     row, column = _grid(side)
     walls, bokeh, blots, soft = lookup(
         _pattern(),
-        np.mod(column * step + x * SIDE * 7, SIDE),
-        np.mod(row * step + y * SIDE * 5, SIDE),
+        wrap(column * step + x * SIDE * 7),
+        wrap(row * step + y * SIDE * 5),
         cv2.BORDER_WRAP,
     )
     weight = [max(math.cos(2 * math.pi * (x * 3 + y + k / 3)), 0.0) ** 2 for k in range(3)]

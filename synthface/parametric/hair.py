@@ -129,7 +129,7 @@ def _square(vector: NDArray[Any]) -> NDArray[Any]:
 
 def _away(position: NDArray[Any]) -> NDArray[Any]:
     """Unit vectors from the middle of the skull, level below the ears' height."""
-    offset = position - np.asarray(CENTER + (0, 30, 0), np.float32)
+    offset = position - np.asarray(CENTER + np.array([0, 30, 0]), np.float32)
     offset[..., 1] = np.maximum(offset[..., 1], 0)
     return offset / (np.sqrt(_square(offset))[..., None] + 1e-6)
 

@@ -62,9 +62,16 @@ def sample(pattern: NDArray[Any], x: NDArray[Any], y: NDArray[Any]) -> NDArray[A
     """The tile at (x, y) in texels, repeated without end; bilinear; `x` and `y` broadcast, any number of dimensions."""
     x, y = np.broadcast_arrays(x, y)
     shape = x.shape
-    flat_x = np.mod(np.asarray(x, np.float32).reshape(-1), SIDE)
-    flat_y = np.mod(np.asarray(y, np.float32).reshape(-1), SIDE)
+    flat_x, flat_y = wrap(np.asarray(x, np.float32).reshape(-1)), wrap(np.asarray(y, np.float32).reshape(-1))
     return lookup(pattern, flat_x, flat_y, cv2.BORDER_WRAP).reshape(shape)
+
+
+def wrap(place: NDArray[Any]) -> NDArray[Any]:
+    """Places on a tile brought into 0…SIDE."""
+    turns = place * np.float32(1 / SIDE)
+    turns -= np.floor(turns)
+    turns *= SIDE
+    return turns
 
 
 _ROW = 1024  # OpenCV's maps may not be longer than 32,767 in one direction

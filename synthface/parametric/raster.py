@@ -42,7 +42,7 @@ class Layer:
         """Draws triangles; `screen_V3` is pixel x, pixel y and distance from the camera, values lie in 0…1."""
         cv2.triangleRasterize(
             _clip_space(screen_V3, self.size),
-            triangle_T3,
+            triangle_T3 if two_sided else triangle_T3[_facing(screen_V3, triangle_T3)],
             value_V3,
             self.value_HW3,
             self.depth_HW,
@@ -56,6 +56,14 @@ class Layer:
     @property
     def covered_HW(self) -> NDArray[Any]:
         return self.depth_HW < FAR
+
+
+def _facing(screen_V3: NDArray[Any], triangle_T3: NDArray[Any]) -> NDArray[Any]:
+    """Which triangles show their front; OpenCV culls too, but only after half of the work."""
+    x, y = np.ascontiguousarray(screen_V3[:, :2].T)
+    a, b, c = np.ascontiguousarray(triangle_T3.T)
+    ax, ay = x[a], y[a]
+    return (x[b] - ax) * (y[c] - ay) < (y[b] - ay) * (x[c] - ax)
 
 
 def depth_map(screen_V3: NDArray[Any], triangle_T3: NDArray[Any], depth_HW: NDArray[Any]) -> None:

@@ -84,8 +84,10 @@ def _trail(length: float, degrees: float) -> Array:
 
 
 def _grain(levels: Array, deviation: float, seed: int) -> Array:
-    """Noise that is stronger in brightness than in colour, and in the dark than in the light."""
+    """Noise that is finer and stronger in brightness than in colour, and stronger in the dark than in the light."""
     random = generator(seed, "sensor")
-    grain = random.standard_normal(levels.shape, dtype=np.float32) * np.float32(0.45 * deviation)
-    grain += random.standard_normal(levels.shape[:2], dtype=np.float32)[..., None] * np.float32(0.85 * deviation)
-    return grain * (1.15 - np.clip(levels, 0, 255) / 510)
+    side = levels.shape[0]
+    grain = random.standard_normal((side, side, 1), dtype=np.float32) * np.float32(0.9 * deviation)
+    coarse = random.standard_normal((-(-side // 2), -(-side // 2), 3), dtype=np.float32) * np.float32(0.4 * deviation)
+    coloured = coarse.repeat(2, axis=0).repeat(2, axis=1)[:side, :side]
+    return (grain + coloured) * (1.15 - np.clip(levels, 0, 255) * np.float32(1 / 510))

@@ -7,6 +7,7 @@ blush, an old age or a grown beard need no new sheet.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ def linear(srgb: NDArray[Any]) -> NDArray[Any]:
 _LOG_TONES = np.log(linear(_TONES / 255))
 
 
+@lru_cache(maxsize=8)
 def tone_colour(tone: float) -> tuple[NDArray[Any], NDArray[Any]]:
     """Log of the linear albedo (3,) at a tone in 0…1, and its slope per unit of tone."""
     from scipy.interpolate import CubicSpline
