@@ -51,19 +51,25 @@ class Property(NamedTuple):
 
 def read_layout(file: RecordFile, headers: Headers) -> Layout:
     """Which record is what. Raises InputError when the header record and the records contradict each other."""
-    special_R = is_special(headers)
-    at_zero = np.flatnonzero(special_R & (file.key_R == 0))
-    header = int(at_zero[0]) if len(at_zero) else None
-    if header is not None and (problem := contradiction(file.key_R, headers)):
+    parts = sort_out(file.key_R, headers)
+    if parts.header is not None and (problem := contradiction(file.key_R, headers)):
         raise InputError(
             f"The header record of {file.path} does not fit its records: {problem}.",
             f"Take another copy of the dataset; `synthface verify {file.path.parent}` tells more.",
         )
+    return parts
+
+
+def sort_out(key_R: NDArray[np.int64], headers: Headers) -> Layout:
+    """As `read_layout`, without asking whether the header record tells the truth."""
+    special_R = is_special(headers)
+    at_zero = np.flatnonzero(special_R & (key_R == 0))
+    header = int(at_zero[0]) if len(at_zero) else None
     picture_N = np.flatnonzero(~special_R)
-    identity_C = np.flatnonzero(special_R & (file.key_R != 0))
+    identity_C = np.flatnonzero(special_R & (key_R != 0))
     if header is not None:
-        picture_N = picture_N[np.argsort(file.key_R[picture_N])]
-    identity_C = identity_C[np.argsort(file.key_R[identity_C])]
+        picture_N = picture_N[np.argsort(key_R[picture_N])]
+    identity_C = identity_C[np.argsort(key_R[identity_C])]
     return Layout(picture_N, identity_C, header, headers.label_R[identity_C], headers.second_R[identity_C])
 
 

@@ -70,6 +70,12 @@ class RecordFile:
         if len(self.view) != size:
             raise InputError(f"{self.path} has changed while it was in use.", "Leave a dataset alone while it is read.")
 
+    def renamed(self, keys: Sequence[int], offsets: Sequence[int]) -> RecordFile:
+        """The same records with these keys, told by the records' offsets."""
+        order = np.argsort(offsets)
+        key_R = np.array(keys, np.int64)[order][np.searchsorted(np.array(offsets)[order], self.offset_R)]
+        return RecordFile(self.path, key_R, (self.offset_R, self.length_R, self.whole_R), self.rebuilt)
+
     def __len__(self) -> int:
         return len(self.key_R)
 
