@@ -6,17 +6,20 @@ training image is compared with every benchmark image, in one pass that keeps on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fr_train.data.decode import decode_into
+from fr_train.data.sources import Source, open_source
 from fr_train.embed import EmbeddedSet
 from fr_train.models import Embedder
 from synthface.errors import InputError
-from synthface.progress import Progress
+from synthface.progress import Progress, say
 
 LEVELS = (0.4, 0.5, 0.6, 0.7)
 _SHOWN = 20  # nearest pairs listed
@@ -28,6 +31,31 @@ class TrainingImages:
 
     batches: Iterable[tuple[Sequence[Any], NDArray[np.uint8]]]
     total: int | None = None
+
+
+def training_images(path: str | Path, image_size: int, batch_size: int) -> TrainingImages:
+    """The pictures of a RecordIO folder or class folder in their order; what cannot be decoded is named and left out.
+
+    Raises InputError when there is no dataset, or it holds no pictures.
+    """
+    source = open_source(Path(path))
+    return TrainingImages(_decoded(source, image_size, batch_size), len(source.labels_N))
+
+
+def _decoded(source: Source, image_size: int, batch_size: int) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
+    number = len(source.labels_N)
+    for start in range(0, number, batch_size):
+        indices = range(start, min(start + batch_size, number))
+        image_BHWC = np.empty((len(indices), image_size, image_size, 3), np.uint8)
+        keys: list[str] = []
+        for index, payload in zip(indices, source.payloads(indices), strict=True):
+            try:
+                decode_into(payload, image_BHWC[len(keys)])
+                keys.append(source.key(index))
+            except ValueError:
+                say(f"Skipped: {source.key(index)} cannot be decoded.")
+        if keys:
+            yield keys, image_BHWC[: len(keys)]
 
 
 @dataclass

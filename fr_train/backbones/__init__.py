@@ -3,7 +3,7 @@
     ir_18 ir_34 ir_50 ir_101 ir_se_50   as AdaFace defines them        iresnet.py
     r18 r34 r50 r100 r200               as insightface defines them    iresnet.py
     mobilefacenet                       insightface's `mbf`            mobilefacenet.py
-    small                               for demonstrations on a CPU    iresnet.py
+    small                               for training on a CPU          small.py
     timm/<name>                         any model that timm knows      timm_backbone.py
 
 All take image_BCHW in [-1, 1] and give embedding_BD, raw: its length is what AdaFace reads the image's quality from.
@@ -26,7 +26,7 @@ def names() -> list[str]:
     """The named backbones; `timm/<name>` comes on top of them."""
     from fr_train.backbones.iresnet import CONFIGS
 
-    return [*CONFIGS, "mobilefacenet"]
+    return [*CONFIGS, "mobilefacenet", "small"]
 
 
 def build(name: str, embedding_size: int = 512) -> nn.Module:
@@ -42,6 +42,10 @@ def build(name: str, embedding_size: int = 512) -> nn.Module:
         from fr_train.backbones.mobilefacenet import MobileFaceNet
 
         return MobileFaceNet(embedding_size)
+    if name == "small":
+        from fr_train.backbones.small import Small
+
+        return Small(embedding_size)
     from fr_train.backbones.iresnet import CONFIGS, IResNet
 
     if name in CONFIGS:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -93,7 +93,7 @@ class Loader:
         augment(image_BHWC, position_B, self.augmentations, self.seed, epoch)
         return Batch(image_BHWC, self.sources.labels_N[index_B], index_B, tuple(corrupt))
 
-    def batches(self, first: int, last: int) -> Iterator[Batch]:
+    def batches(self, first: int, last: int) -> Generator[Batch]:
         """The batches of steps first … last − 1, made ahead by `workers` threads (0: when they are asked for)."""
         return ahead(self.batch, range(first, last), self.workers)
 
@@ -122,7 +122,7 @@ class Loader:
         )
 
 
-def ahead(make: Callable[[int], T], steps: range, workers: int) -> Iterator[T]:
+def ahead(make: Callable[[int], T], steps: range, workers: int) -> Generator[T]:
     """make(step) for every step in order, up to two results for each of `workers` threads ahead of the consumer."""
     if workers == 0:
         yield from map(make, steps)

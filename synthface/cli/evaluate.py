@@ -119,13 +119,18 @@ def _measure(
             models.export_onnx(network, onnx)
         if not places:
             break
+        training = None
+        if index == 0 and overlap is not None:
+            from fr_train.overlap import training_images
+
+            training = training_images(overlap, network.image_size, recipe.evaluate.batch_size)
         result = evaluate(
             network,
             places,
             recipe.evaluate,
             seed=recipe.seed,
             plots=plots if plots is None or len(paths) == 1 else plots / f"{index}",
-            training=_training(overlap, network.image_size) if index == 0 and overlap is not None else None,
+            training=training,
         )
         results.append(result)
     return results
