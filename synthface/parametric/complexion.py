@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 _LIPSTICK = (0.36, 0.035, 0.055)
 _MASK = (0.40, 0.54, 0.60)
-_UNDER_CHIN = 0.55  # light from all around that the chin keeps off the throat, beyond what the mean head knows
+_SHAVEN = 0.10  # of a beard that still darkens the skin
 _SILVER = (0.36, 0.35, 0.34)
 
 
@@ -77,7 +77,7 @@ def apply(
         s.albedo[k] = albedo * (1 - folded * fold) * (1 - nostril * hole)
     s.gloss = gloss * (1 - 0.35 * worn) * (1 + 0.5 * lip) * (1 - nostril)
     _grow(s, p, brow, beard, bristle, t, n)
-    _open_mouth(s, p, n)
+    _open_mouth(s, p, t, n)
     highlight = _look(s, p, t, n, head_turn, key)
     if n["mask"] >= 0.5:
         _wear_mask(s, p, head_turn)
@@ -109,7 +109,7 @@ def _grow(s: Surface, p: Place, brow: Array, beard: Array, bristle: Array, t: Tr
     at = np.flatnonzero(brow > 0.004)
     _mix(s, brow_colour, brow[at] * np.float32(1 - 0.25 * grey), at)
 
-    growth = t.beard * n["beard_growth"]
+    growth = t.beard * (_SHAVEN + (1 - _SHAVEN) * n["beard_growth"])
     at = np.flatnonzero(beard > 0.004)
     if growth > 0.02 and len(at):
         beard, bristle = beard[at], bristle[at]
@@ -131,13 +131,14 @@ def _grow(s: Surface, p: Place, brow: Array, beard: Array, bristle: Array, t: Tr
     shade = 0.75 + 0.2 * np.clip(stroke, -1.5, 1.5)
     _mix(s, [c * shade for c in colour + (silver - colour) * np.float32(0.85 * grey)], rooted * 0.92, at)
     s.open[at] *= 1 - 0.30 * smoothstep(-9, 0, into[at])
-    s.open *= 1 - _UNDER_CHIN * smoothstep(-108, -124, p.y)
 
 
-def _open_mouth(s: Surface, p: Place, n: Situation) -> None:
+def _open_mouth(s: Surface, p: Place, t: Traits, n: Situation) -> None:
     at = mouth.near(p.x, p.y, p.front)
     if len(at):
-        painted, inside = mouth.paint(p.x[at], p.y[at], s.albedo[:, at], n["jaw_open"], n["lips_parted"], n["smile"])
+        painted, inside = mouth.paint(
+            p.x[at], p.y[at], s.albedo[:, at], n["jaw_open"], n["lips_parted"], n["smile"], 1 - 0.35 * t.tone
+        )
         s.albedo[:, at] = painted
         s.gloss[at] *= 1 - 0.6 * inside
         s.normal[:, at] = unit(s.normal[:, at] + inside * (s.view[:, at] - s.normal[:, at]))

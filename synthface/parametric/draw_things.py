@@ -54,7 +54,8 @@ def draw_glasses(light: Array, depth: Array, model: body.Body, camera: Camera, n
         if is_frame:
             metal = np.float32(0.012 + 0.30 * frame.shade**2) * np.array([1.0, 0.9, 0.74], np.float32)
             lit = np.maximum(dot(normal, lights.key), 0) * 0.8 + 0.45
-            flat[:, index] = column(metal) * lit + column(lights.key_colour) * (0.35 * glint**24)
+            shaded = column(metal) * lit + column(lights.key_colour) * (0.35 * glint**24)
+            flat[:, index] += (shaded - flat[:, index]) * np.float32(spectacles.coverage(frame))
         else:
             clear = np.float32(1 - 0.93 * frame.tint)
             flat[:, index] = flat[:, index] * clear + 0.016 * (

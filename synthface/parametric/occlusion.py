@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.parametric import body, ears
-from synthface.parametric.atlas import COLUMNS, LEFT_EAR, RIGHT_EAR, ROWS
+from synthface.parametric import body, ears, head
+from synthface.parametric.atlas import COLUMNS, HEAD, LEFT_EAR, RIGHT_EAR, ROWS, TORSO
+from synthface.parametric.fields import smoothstep
 from synthface.parametric.raster import FAR, depth_map
 from synthface.parametric.traits import traits
 
@@ -17,6 +18,7 @@ _DIRECTIONS = 64
 _SIDE, _MM_PER_PIXEL = 192, 2.2
 _AWAY = 3000.0
 _BIAS = 3.0  # mm by which a surface may lie behind the nearest one and still see the light
+_THROAT = 0.5  # light that the head keeps off the throat, beyond what the few directions tell
 _LEAST = 0.22  # light that is scattered into the deepest fold
 
 
@@ -60,4 +62,13 @@ def ambient() -> NDArray[Any]:
     for side, patch in ((-1, LEFT_EAR), (1, RIGHT_EAR)):
         depth = ears.sheet().depth
         share[patch.where] = 1 - 0.62 * (depth if side > 0 else depth[:, ::-1])
+    share[HEAD.where] *= 1 - _THROAT * _below_jaw()
+    share[TORSO.where] *= 1 - _THROAT * smoothstep(-260, -190, model.position[TORSO.where][..., 1])
     return share.astype(np.float32)
+
+
+def _below_jaw() -> NDArray[Any]:
+    """1 on the neck, 0 on the face: the border of the jaw runs from the chin up to behind the ear."""
+    c = head.canon()
+    border = np.interp(np.abs(c.azimuth), (0, 0.4, 0.65, 0.9, 1.29, 1.6, 2.2), (-117, -113, -105, -98, -87, -76, -70))
+    return smoothstep(border + 2, border - 12, c.y)

@@ -69,7 +69,7 @@ def tone_colour(tone: float) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def exposure(t: Traits, brightness: float) -> np.float32:
     """What the camera multiplies the light with, for a face of this mean brightness: darker faces stay darker."""
-    target = 0.31 * (0.22 + 0.78 * (1 - t.tone) ** 1.1)
+    target = 0.31 * (0.27 + 0.73 * (1 - t.tone) ** 1.1)
     return np.float32((target / max(brightness, 1e-3)) ** 0.80)
 
 

@@ -15,6 +15,7 @@ Array = NDArray[Any]
 
 _AROUND = 6
 _RIM_POINTS = 36
+_THINNEST = 2.0  # mm
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ def _tube(line: NDArray[Any], radius: float, closed: bool) -> tuple[NDArray[Any]
     return position.reshape(-1, 3), normal.reshape(-1, 3), triangles
 
 
+def coverage(frame: Frame) -> float:
+    """How much the drawn frame hides: a wire thinner than the grid of points is drawn broader and fainter."""
+    return min(1.0, frame.thickness / _THINNEST)
+
+
 def _rim(side: int, frame: Frame, middle: NDArray[Any], front: float) -> NDArray[Any]:
     angle = np.linspace(0, 2 * np.pi, _RIM_POINTS, endpoint=False)
     power = 1 / (1 + 1.6 * (1 - frame.roundness))
@@ -68,7 +74,7 @@ def build(landmarks_53: Array, bridge_z: float, ear_y: float, frame: Frame) -> t
     middle = (left + right) / 2
     front = max(bridge_z + 2.5, middle[2] + 13.0)
     parts, panes, start, pane_start = [], [], 0, 0
-    radius = frame.thickness / 2
+    radius = max(frame.thickness, _THINNEST) / 2
     lines: list[tuple[NDArray[Any], bool]] = []
     for side in (-1, 1):
         rim = _rim(side, frame, middle, front)
