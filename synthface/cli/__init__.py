@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "parametric": ("parametric", "Computed people: training data, verification sets, contact sheets."),
     "models": ("models", "The public weights: list, pull, verify."),
     "verify": ("verify", "Check a RecordIO dataset, record by record and picture by picture."),
+    "export": ("export", "Write a dataset as class folders, WebDataset, LMDB and the like."),
     "recipe": ("recipe", "List, show, copy and validate recipes."),
     "doctor": ("doctor", "What this machine has, what it lacks, and what to do about it."),
 }

@@ -41,6 +41,7 @@ class FolderDataset:
         self.labels_N = np.array(labels, np.int64)
         self.num_classes = len(self.names)
         self.key_N = np.arange(len(self.files), dtype=np.int64)
+        self.manifest_file = self._own_manifest()
 
     def __len__(self) -> int:
         return len(self.files)
@@ -71,8 +72,21 @@ class FolderDataset:
         return str(self.files[index])
 
     def manifest(self, columns: Sequence[str] | None = None) -> pyarrow.Table | None:
-        """None: class folders have no manifest."""
-        return None
+        """The manifest that `export --to folder` wrote, in the pictures' order, or None.
+
+        Raises InputError when it is not of these pictures.
+        """
+        from synthface.dataset import manifest
+
+        return self.manifest_file and manifest.read_for(self.manifest_file, self.key_N, columns)
+
+    def _own_manifest(self) -> Path | None:
+        """The manifest in the folder; then the files are named by their keys, and `key_N` is taken from the names."""
+        path = self.path / "manifest.parquet"
+        if not path.is_file() or not all(file.stem.isdecimal() for file in self.files):
+            return None
+        self.key_N = np.array([int(file.stem) for file in self.files], np.int64)
+        return path
 
 
 def subfolders(path: Path) -> list[Path]:

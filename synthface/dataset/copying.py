@@ -85,10 +85,9 @@ class PayloadReader:
 
     def _manifest(self, source: int) -> Any:
         """The manifest of a source in the order of its pictures, or None."""
-        if self.files[source] is None:
-            return None
         if source != self._latest[0]:  # blocks that follow each other often end and begin in the same shard
-            self._latest = (source, open_dataset(self.laid.sources[source]).manifest(_COPIED))
+            dataset = self.laid.folders.get(source) or open_dataset(self.laid.sources[source])
+            self._latest = (source, dataset.manifest(_COPIED))
         return self._latest[1]
 
     def name(self, place: int) -> str:

@@ -23,6 +23,16 @@ def is_jpeg(payload: Buffer) -> bool:
     return bytes(payload[:3]) == b"\xff\xd8\xff"
 
 
+def suffix(payload: Buffer) -> str:
+    """The file name's suffix that fits the bytes; `.jpg` where nothing tells."""
+    head = bytes(payload[:12])
+    if head.startswith(b"\x89PNG"):
+        return ".png"
+    if head.startswith(b"BM"):
+        return ".bmp"
+    return ".webp" if head[:4] == b"RIFF" and head[8:] == b"WEBP" else ".jpg"
+
+
 def decode(payload: Buffer) -> NDArray[np.uint8]:
     """A picture as (H, W, 3) uint8, RGB. JPEG as PIL decodes it, to the pixel; PNG and the like as well.
 

@@ -93,6 +93,18 @@ def schema() -> pyarrow.Schema:
     return pa.schema(fields, {_KEY: VERSION.encode(), b"description": b"One row a picture of a face dataset."})
 
 
+def table(columns: Mapping[str, Any]) -> pyarrow.Table:
+    """Name → array of the schema's columns, as a table; those that are missing are null."""
+    import pyarrow as pa
+
+    size = len(columns["key"])
+    arrays = [
+        pa.nulls(size, field.type) if field.name not in columns else _cast(columns[field.name], field.type)
+        for field in schema()
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema())
+
+
 class ManifestWriter:
     """Streams rows into a parquet file; a row group is written whenever it is full, so memory does not grow."""
 
@@ -114,14 +126,11 @@ class ManifestWriter:
 
     def write_table(self, columns: Mapping[str, Any]) -> None:
         """Many pictures: name → array of the schema's columns; those that are missing are null."""
-        import pyarrow as pa
+        self.write_rows(table(columns))
 
-        size = len(columns["key"])
-        arrays = [
-            pa.nulls(size, field.type) if field.name not in columns else _cast(columns[field.name], field.type)
-            for field in schema()
-        ]
-        self._file.write_table(pa.Table.from_arrays(arrays, schema=schema()), row_group_size=ROW_GROUP)
+    def write_rows(self, rows: pyarrow.Table) -> None:
+        """Many pictures, as a table of the schema."""
+        self._file.write_table(rows.cast(schema()), row_group_size=ROW_GROUP)
 
     def _flush(self) -> None:
         if self._rows["key"]:

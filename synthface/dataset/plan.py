@@ -110,7 +110,7 @@ def make(sources: Sequence[str | os.PathLike[str]], settings: PackRecipe, seed: 
 
 def _entries(source: int, dataset: RecordDataset | FolderDataset) -> Entries:
     total = len(dataset)
-    identity_N, index_N = dataset.labels_N, _running_number(dataset.labels_N)
+    identity_N, index_N = dataset.labels_N, running_number(dataset.labels_N)
     similarity_N, expected_N = np.full(total, np.nan, np.float32), np.full(total, UNKNOWN, np.int64)
     table = dataset.manifest(["identity", "index", "center_similarity", "crc32"])
     if table is not None:
@@ -124,7 +124,7 @@ def _entries(source: int, dataset: RecordDataset | FolderDataset) -> Entries:
     )  # fmt: skip
 
 
-def _running_number(label_N: NDArray[np.int64]) -> NDArray[np.int64]:
+def running_number(label_N: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many earlier pictures have the same label."""
     order_N = np.argsort(label_N, kind="stable")
     sorted_N = label_N[order_N]
