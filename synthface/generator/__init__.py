@@ -1,6 +1,7 @@
 """The generator: from an embedding to pictures of the person.
 
 arc2face.py      the class that ties it all
+open.py          from a recipe to the generator
 layout.py        where the parts of a checkpoint lie
 weights.py       reading tensors safely, all of them or none
 load.py          from folders to networks
@@ -17,5 +18,6 @@ training/        Arc2Face's own training
 """
 
 from synthface.generator.arc2face import Arc2Face
+from synthface.generator.open import open_generator, sampling_options
 
-__all__ = ["Arc2Face"]
+__all__ = ["Arc2Face", "open_generator", "sampling_options"]

@@ -210,7 +210,13 @@ class Arc2Face:
             if not is_out_of_memory(error):
                 raise
         # outside of the handler, whose traceback keeps the failed batch's tensors alive
-        raise out_of_memory(len(batch.seed_B), lambda fewer: self._draw(batch.first(fewer), settings), self.device)
+        raise out_of_memory(
+            len(batch.seed_B),
+            lambda fewer: self._draw(batch.first(fewer), settings),
+            self.device,
+            "generator.batch_size",
+            "The generator",
+        )
 
     @torch.inference_mode()
     def _draw(self, batch: _Batch, settings: _Settings) -> NDArray[np.uint8]:

@@ -51,8 +51,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def out_of_memory(batch: int, attempt: Callable[[int], Any], where: torch.device) -> ResourceError:
-    """The error to raise after `batch` pictures did not fit: halves the batch until `attempt(smaller)` succeeds."""
+def out_of_memory(
+    batch: int, attempt: Callable[[int], Any], where: torch.device, setting: str, what: str
+) -> ResourceError:
+    """The error to raise after `batch` pictures did not fit: halves the batch until `attempt(smaller)` succeeds.
+
+    setting: the recipe key that the batch comes from. what: who needed the memory.
+    """
     smaller = batch // 2
     while smaller:
         if where.type == "cuda":
@@ -65,10 +70,10 @@ def out_of_memory(batch: int, attempt: Callable[[int], Any], where: torch.device
             smaller //= 2
         else:
             return ResourceError(
-                f"A batch of {batch} pictures does not fit into the memory of {where}; {smaller} fits.",
-                f"Set generator.batch_size={smaller}.",
+                f"{what}: a batch of {batch} pictures does not fit into the memory of {where}; {smaller} fits.",
+                f"Use --set {setting}={smaller}.",
             )
     return ResourceError(
-        f"Not even one picture fits into the memory of {where}.",
-        "Set generator.dtype=bfloat16 or generator.vae_slice=1, close other programs, or use another device.",
+        f"{what}: not even one picture fits into the memory of {where}.",
+        "Close other programs, compute in half precision, or use another device.",
     )

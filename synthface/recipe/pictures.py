@@ -234,4 +234,8 @@ class GeneratorTrainingRecipe(Section):
                 raise ValueError(
                     f"resolution {self.resolution} is not a multiple of {factor}, the latents' downscaling"
                 )
+        if self.mode == "scratch" and not self.cache_latents:
+            raise ValueError(
+                "cache_latents: false needs mode finetune: from scratch the latents' scale is learned from all"
+            )
         return self

@@ -9,10 +9,12 @@ networks.py     the small networks of a recipe
 vocabulary.py   a CLIP tokenizer of the five words that the prompt needs
 finetune.py     networks to go on from: Stable Diffusion 1.5, or Arc2Face
 denoiser.py     the noise-prediction loss
-autoencoder.py  the first stage of a latent generator
+autoencoder.py  the loss of a latent generator's first stage; first_stage.py: its training
+perceptual.py   errors as a recogniser sees them
 loop.py         steps, log, checkpoints, signals: the same for both stages
 checkpoints.py  atomic checkpoints and exact resume
 average.py      averaged weights
 export.py       the official layout
-grid.py         sample grids
+show.py         sample sheets
+processes.py    accelerate; log.py: log.jsonl
 """

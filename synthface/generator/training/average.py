@@ -25,14 +25,18 @@ class Average:
     def in_place_of(self, network: torch.nn.Module) -> Iterator[None]:
         """The network computes with the averaged weights while the block runs."""
         own = {key: value.detach().clone() for key, value in network.named_parameters()}
-        self._write(network, self.average)
+        self.write(network)
         try:
             yield
         finally:
-            self._write(network, own)
+            _copy(network, own)
 
-    @staticmethod
-    @torch.no_grad()
-    def _write(network: torch.nn.Module, values: dict[str, torch.Tensor]) -> None:
-        for key, parameter in network.named_parameters():
-            parameter.copy_(values[key])
+    def write(self, network: torch.nn.Module) -> None:
+        """Gives the network the averaged weights for good."""
+        _copy(network, self.average)
+
+
+@torch.no_grad()
+def _copy(network: torch.nn.Module, values: dict[str, torch.Tensor]) -> None:
+    for key, parameter in network.named_parameters():
+        parameter.copy_(values[key])

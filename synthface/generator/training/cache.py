@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from synthface import files
 from synthface.errors import InputError
+from synthface.generator.decode import downscaling
 from synthface.generator.training.pairs import Pairs
 from synthface.generator.training.pictures import PictureReader
 from synthface.progress import Progress
@@ -83,7 +84,7 @@ def cache_latents(
         array: NDArray[np.float16] = per_view.transpose(0, 1).cpu().numpy()
         return array
 
-    side = reader.side // 2 ** (len(vae.config.block_out_channels) - 1)
+    side = reader.side // downscaling(vae)
     shape = (views, 2, int(vae.config.latent_channels), side, side)
     index_N = np.arange(len(pairs))
     return _fill(folder / "latents.npy", pairs, reader, index_N, shape, np.float16, batch, facts, max_corrupt, encode)
@@ -136,11 +137,12 @@ def _fill(
                     bar.update(len(rows))
                 row_N.flush()
                 files.write_json(mark, progress)
-    _refuse_too_many_bad(progress["bad"], index_N, max_corrupt, pairs.place)
+    refuse_too_many_bad(progress["bad"], index_N, max_corrupt, pairs.place)
     return Cache(np.load(path, mmap_mode="r", allow_pickle=False), index_N, tuple(progress["bad"]))
 
 
-def _refuse_too_many_bad(bad: list[int], index_N: NDArray[np.int64], max_corrupt: float, place: str) -> None:
+def refuse_too_many_bad(bad: list[int], index_N: NDArray[np.int64], max_corrupt: float, place: str) -> None:
+    """Raises InputError when more than the share `max_corrupt` of the pictures `index_N` are in `bad`."""
     if len(bad) > max_corrupt * len(index_N):
         raise InputError(
             f"{len(bad):,} of {len(index_N):,} pictures of {place} cannot be decoded, the first is number "

@@ -31,6 +31,7 @@ def save(
     network: torch.nn.Module,
     average: Average,
     optimizer: Any,
+    scaler: Any,
     facts: dict[str, Any],
     keep: int,
 ) -> Path:
@@ -45,8 +46,10 @@ def save(
         temporary.mkdir()
         weights = {key: value.detach().cpu().contiguous() for key, value in network.named_parameters()}
         save_file(weights, temporary / "network.safetensors")
-        save_file({key: value.cpu() for key, value in average.average.items()}, temporary / "average.safetensors")
-        torch.save(optimizer.state_dict(), temporary / "optimizer.pt")
+        averaged = {key: value.cpu().contiguous() for key, value in average.average.items()}
+        save_file(averaged, temporary / "average.safetensors")
+        scaled = None if scaler is None else scaler.state_dict()  # of float16's loss
+        torch.save({"optimizer": optimizer.state_dict(), "scaler": scaled}, temporary / "optimizer.pt")
         files.write_json(temporary / "state.json", {"stage": stage, "step": step, **facts})
         for file in temporary.iterdir():
             with open(file, "rb+") as opened:
@@ -67,7 +70,13 @@ def found(folder: Path, stage: str) -> list[Path]:
 
 
 def restore(
-    folder: Path, stage: str, network: torch.nn.Module, average: Average, optimizer: Any, facts: dict[str, Any]
+    folder: Path,
+    stage: str,
+    network: torch.nn.Module,
+    average: Average,
+    optimizer: Any,
+    scaler: Any,
+    facts: dict[str, Any],
 ) -> int:
     """Loads the stage's latest checkpoint; gives its step, 0 when there is none.
 
@@ -92,7 +101,10 @@ def restore(
         for key, value in read_state_dict(latest / "average.safetensors").items()
     }
     try:
-        optimizer.load_state_dict(torch.load(latest / "optimizer.pt", map_location="cpu", weights_only=True))
+        rest = torch.load(latest / "optimizer.pt", map_location="cpu", weights_only=True)
+        optimizer.load_state_dict(rest["optimizer"])
+        if scaler is not None and rest["scaler"] is not None:
+            scaler.load_state_dict(rest["scaler"])
     except Exception as error:  # a damaged file raises whatever the unpickler met
         raise InputError(
             f"{latest / 'optimizer.pt'} is damaged.", f"Remove {latest}: an older one is taken."

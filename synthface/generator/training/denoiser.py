@@ -75,13 +75,15 @@ class NoisePrediction:
         """`loss`, and without its weighting `error`."""
         row_B = self.order[samples]
         draws = self._draw(samples)
-        clean_BCHW = self.source.latents(row_B, draws.mirrored_B, draws.posterior_BCHW)
+        clean_BCHW, good_B = self.source.latents(row_B, draws.mirrored_B, draws.posterior_BCHW)
         timestep_B, noise_BCHW = draws.timestep_B.to(self.device), draws.noise_BCHW.to(self.device)
         noisy_BCHW = self.scheduler.add_noise(clean_BCHW, noise_BCHW, timestep_B)
         unit_BD = torch.from_numpy(np.asarray(self.unit_ND[row_B], np.float32)).to(self.device)
         prediction_BCHW = network(noisy_BCHW, timestep_B, unit_BD, draws.dropped_B.to(self.device)).float()
         target_BCHW = self._target(clean_BCHW, noise_BCHW, timestep_B)
         error_B = (prediction_BCHW - target_BCHW).square().mean((1, 2, 3))
+        if good_B is not None:  # damaged pictures teach nothing
+            error_B = error_B * good_B
         return {"loss": (self.weight_T[timestep_B] * error_B).mean(), "error": error_B.detach().mean()}
 
     def _draw(self, samples: Sequence[int]) -> _Draws:

@@ -47,9 +47,18 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def people(self) -> int:
+        return len(np.unique(self.label_N))
+
+    @property
+    def rows_N(self) -> NDArray[np.int64]:
+        """The numbers of all pairs."""
+        return np.arange(len(self), dtype=np.int64)
+
     def payloads(self, index_B: Sequence[int]) -> list[bytes]:
         """The encoded pictures."""
-        return list(self.dataset.payloads(list(index_B)))
+        return [bytes(payload) for payload in self.dataset.payloads(list(index_B))]
 
     def unit_rows(self, cache: Path) -> NDArray[np.float32]:
         """The unit embeddings (N, D), memory-mapped from a file that is written once: 42M of them fit no memory."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface import files
 from synthface.errors import InputError
 from synthface.generator.training.pictures import Picture, resize
 
@@ -43,7 +44,7 @@ class OnnxRestorer:
             or inputs[0].type != "tensor(float)"
         ):
             raise InputError(f"{path} reads {shape} {inputs[0].type}, not square RGB pictures.", _FIX)
-        self.path = Path(path)
+        self.path, self.sha256 = Path(path), files.sha256_file(path)
         self.side = shape[2] if isinstance(shape[2], int) else 512
         self._batch = shape[0] if isinstance(shape[0], int) else _BATCH
         self._names = inputs[0].name, outputs[0].name

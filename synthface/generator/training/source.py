@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synthface.generator.training.cache import Cache
+from synthface.generator.decode import downscaling
+from synthface.generator.training.cache import Cache, refuse_too_many_bad
 from synthface.generator.training.pairs import Pairs
 from synthface.generator.training.pictures import PictureReader
 
@@ -27,8 +28,11 @@ class Source(Protocol):
 
     def latents(
         self, row_B: NDArray[np.int64], mirrored_B: NDArray[np.bool_], normal_BCHW: torch.Tensor
-    ) -> torch.Tensor:
-        """Scaled latents (B, C, h, w) float32 on the device; `normal_BCHW`: standard normal, for the posterior."""
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Scaled latents (B, C, h, w) float32 on the device, and a bool (B,) of the rows that hold a picture (None: all).
+
+        normal_BCHW: standard normal, for the posterior.
+        """
         ...
 
 
@@ -46,10 +50,10 @@ class CachedLatents:
 
     def latents(
         self, row_B: NDArray[np.int64], mirrored_B: NDArray[np.bool_], normal_BCHW: torch.Tensor
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         moments = torch.from_numpy(self.cache.row_N[row_B, mirrored_B.astype(np.int64)]).to(self.device).float()
         mean_BCHW, std_BCHW = moments.unbind(1)
-        return self.scale * (mean_BCHW + std_BCHW * normal_BCHW.to(self.device))
+        return self.scale * (mean_BCHW + std_BCHW * normal_BCHW.to(self.device)), None
 
 
 class CachedPixels:
@@ -67,19 +71,23 @@ class CachedPixels:
 
     def latents(
         self, row_B: NDArray[np.int64], mirrored_B: NDArray[np.bool_], normal_BCHW: torch.Tensor
-    ) -> torch.Tensor:
-        return as_tensor(_mirrored(self.cache.row_N[row_B], mirrored_B), self.device)
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        return as_tensor(mirrored(self.cache.row_N[row_B], mirrored_B), self.device), None
 
 
 class Encoded:
-    """Pictures decoded and encoded when they are asked for: slower, and nothing is stored (42M latents are 3 TB)."""
+    """Pictures decoded and encoded when they are asked for: slower, and nothing is stored (42M latents are 3 TB).
 
-    def __init__(self, pairs: Pairs, reader: PictureReader, vae: Any, scale: float, device: torch.device) -> None:
-        self.pairs, self.reader, self.vae, self.scale, self.device = pairs, reader, vae, scale, device
-        self.stochastic = hasattr(vae, "quant_conv")
-        side = reader.side // 2 ** (len(vae.config.block_out_channels) - 1)
+    Raises InputError when more pictures than the share `max_corrupt` of all turn out to be damaged.
+    """
+
+    stochastic = True
+
+    def __init__(self, pairs: Pairs, reader: PictureReader, vae: Any, device: torch.device, max_corrupt: float) -> None:
+        self.pairs, self.reader, self.vae, self.device, self.max_corrupt = pairs, reader, vae, device, max_corrupt
+        side = reader.side // downscaling(vae)
         self.shape = (int(vae.config.latent_channels), side, side)
-        self.corrupt = 0
+        self._bad: set[int] = set()
 
     def usable(self) -> NDArray[np.int64]:
         return np.arange(len(self.pairs), dtype=np.int64)
@@ -87,15 +95,15 @@ class Encoded:
     @torch.no_grad()
     def latents(
         self, row_B: NDArray[np.int64], mirrored_B: NDArray[np.bool_], normal_BCHW: torch.Tensor
-    ) -> torch.Tensor:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         picture_BHWC, good_B = self.reader.read(self.pairs.payloads(row_B.tolist()))
-        self.corrupt += int((~good_B).sum())
-        picture_BCHW = as_tensor(_mirrored(picture_BHWC, mirrored_B), self.device)
-        if not self.stochastic:
-            return picture_BCHW
+        if not good_B.all():
+            self._bad.update(row_B[~good_B].tolist())
+            refuse_too_many_bad(sorted(self._bad), self.usable(), self.max_corrupt, self.pairs.place)
+        picture_BCHW = as_tensor(mirrored(picture_BHWC, mirrored_B), self.device)
         posterior = self.vae.encode(picture_BCHW.to(self.vae.dtype)).latent_dist
         sample_BCHW: torch.Tensor = posterior.mean.float() + posterior.std.float() * normal_BCHW.to(self.device)
-        return self.scale * sample_BCHW
+        return float(self.vae.config.scaling_factor) * sample_BCHW, torch.from_numpy(good_B).to(self.device)
 
 
 def as_tensor(picture_BHWC: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
@@ -112,5 +120,6 @@ def latent_scale(cache: Cache) -> float:
     return float(1 / np.sqrt(max(variance, 1e-12)))
 
 
-def _mirrored(picture_BHWC: NDArray[np.uint8], mirrored_B: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def mirrored(picture_BHWC: NDArray[np.uint8], mirrored_B: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The pictures, those of `mirrored_B` left for right."""
     return np.where(mirrored_B[:, None, None, None], picture_BHWC[:, :, ::-1], picture_BHWC)
