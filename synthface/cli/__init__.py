@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "models": ("models", "The public weights: list, pull, verify."),
     "verify": ("verify", "Check a RecordIO dataset, record by record and picture by picture."),
     "export": ("export", "Write a dataset as class folders, WebDataset, LMDB and the like."),
+    "preview": ("preview", "Draw a contact sheet of a dataset."),
     "recipe": ("recipe", "List, show, copy and validate recipes."),
     "doctor": ("doctor", "What this machine has, what it lacks, and what to do about it."),
 }
