@@ -1,7 +1,8 @@
 """Checkpoints of recognisers: ours, and those of AdaFace, CVLface and insightface. Nothing inside a file is run.
 
 Ours is a dict that torch.load(weights_only=True) reads: `format`, `backbone`, `embedding_size`, `color`, `image_size`,
-`model` (the backbone's state dict), and whatever else the trainer needs to go on.
+`model` (the backbone's state dict), and whatever else the trainer needs to go on. A finished network alone may also be
+a safetensors file that has those values in its metadata; see weights.py.
 """
 
 from __future__ import annotations
@@ -60,6 +61,9 @@ def load_backbone(path: str | Path) -> tuple[nn.Module, BackboneInfo]:
     """
     path = Path(path)
     content = torch_file.read(path)
+    metadata = torch_file.metadata(path)
+    if metadata.get("format") == FORMAT:
+        content = {**metadata, "model": content}
     if _is_ours(content):
         return _load_ours(path, content)
     tensors = _tensors(path, content)

@@ -26,14 +26,24 @@ class Embedder(Protocol):
 
 
 class TorchEmbedder:
-    """A PyTorch backbone. Runs in eval mode and float32, and leaves the module's mode as it was."""
+    """A PyTorch backbone. Runs in eval mode and float32, and leaves the module's mode as it was.
+
+    `backbone` is the name by which the network can be built again, or a description where there is none.
+    """
 
     def __init__(
-        self, module: nn.Module, name: str, color: str = "rgb", image_size: int = 112, device: str = "cpu"
+        self,
+        module: nn.Module,
+        name: str,
+        color: str = "rgb",
+        image_size: int = 112,
+        device: str = "cpu",
+        backbone: str = "one without a name",
     ) -> None:
         import torch
 
         self.name, self.color, self.image_size, self.device = name, color, image_size, device
+        self.backbone = backbone
         self.module = module.to(device=device, memory_format=torch.channels_last)
 
     def __call__(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -132,7 +142,8 @@ def open_model(path: str | Path, color: str | None = None, device: str = "auto")
     from fr_train import checkpoints
 
     module, info = checkpoints.load_backbone(path)
-    return TorchEmbedder(module, path.stem, color or info.color, info.image_size, devices.choose(device))
+    order, chosen = color or info.color, devices.choose(device)
+    return TorchEmbedder(module, path.stem, order, info.image_size, chosen, info.backbone)
 
 
 def export_onnx(model: Embedder, path: str | Path) -> None:
@@ -142,6 +153,15 @@ def export_onnx(model: Embedder, path: str | Path) -> None:
     from fr_train import export
 
     export.to_onnx(model.module, path, color=model.color, image_size=model.image_size)
+
+
+def export_safetensors(model: Embedder, path: str | Path) -> None:
+    """Writes a PyTorch recogniser as float16 safetensors; see `weights`. Raises UsageError when it is an ONNX network."""
+    if not isinstance(model, TorchEmbedder):
+        raise UsageError(f"{model.name} is an ONNX network.", "Only checkpoints can be written as safetensors.")
+    from fr_train import weights
+
+    weights.save(path, model.module, backbone=model.backbone, color=model.color, image_size=model.image_size)
 
 
 def _ordered(image_BHWC: NDArray[np.uint8], color: str) -> NDArray[np.uint8]:

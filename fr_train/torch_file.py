@@ -58,6 +58,16 @@ def read(path: str | Path) -> Any:
         ) from error
 
 
+def metadata(path: str | Path) -> dict[str, str]:
+    """What a safetensors file that `read` has read says of itself; nothing for other files."""
+    if Path(path).suffix != ".safetensors":
+        return {}
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        return dict(file.metadata() or {})
+
+
 def _stand_ins(path: Path) -> list[Any]:
     """An inert class for each framework class that the file names, as (class, "module.name")."""
     try:

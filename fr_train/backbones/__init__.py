@@ -29,6 +29,11 @@ def names() -> list[str]:
     return [*CONFIGS, "mobilefacenet", "small"]
 
 
+def is_known(name: str) -> bool:
+    """Whether `build` knows the name; of timm's models their prefix is enough."""
+    return name in names() or name.startswith(TIMM_PREFIX)
+
+
 def build(name: str, embedding_size: int = 512) -> nn.Module:
     """A new network with random weights: image_BCHW in [-1, 1], 112×112 → embedding_BD float32, not normalised.
 

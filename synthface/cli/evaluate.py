@@ -35,6 +35,12 @@ from synthface.run import RunDirectory
     help="Look for the benchmarks' people in this training data, with MODEL as the encoder.",
 )
 @click.option("--onnx", type=click.Path(path_type=Path), metavar="FILE", help="Also write MODEL as insightface ONNX.")
+@click.option(
+    "--safetensors",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write MODEL as float16 safetensors, which encoder.model takes.",
+)
 @recipe_options
 @run_option
 @json_option
@@ -49,6 +55,7 @@ def command(
     plots: Path | None,
     overlap: Path | None,
     onnx: Path | None,
+    safetensors: Path | None,
     recipe_name: str | None,
     overrides: tuple[str, ...],
     run_path: Path,
@@ -61,12 +68,12 @@ def command(
 
     \b
     Examples:
-      synthface evaluate run/fr/checkpoints/last.pt benchmarks/
+      synthface evaluate run/fr/model.pt benchmarks/
       synthface evaluate adaface_ir101_webface4m.ckpt lfw.bin cfp_fp.bin --plots plots
       synthface evaluate w600k_r50.onnx benchmarks/ --json
       synthface evaluate seed0.pt benchmarks/ --with seed1.pt --with seed2.pt
       synthface evaluate w600k_r50.onnx lfw.bin --overlap run/dataset
-      synthface evaluate run/fr/checkpoints/last.pt --onnx recogniser.onnx
+      synthface evaluate run/fr/model.pt --onnx recogniser.onnx --safetensors recogniser.safetensors
     """
     recipe = resolve(
         recipe_name,
@@ -77,23 +84,26 @@ def command(
     settings = recipe.evaluate
     if not places and settings.benchmarks:
         places = (Path(settings.benchmarks),)
-    if not places and onnx is None:
+    asked = {"onnx": onnx, "safetensors": safetensors}
+    written = {kind: path for kind, path in asked.items() if path is not None}
+    if not places and not written:
         raise UsageError(
             "No verification set is named, neither here nor in the recipe.",
             "Give a .bin file or a folder of them after the model, or --set evaluate.benchmarks=FOLDER.",
         )
 
-    results = _measure([model, *others], places, recipe, color=color, plots=plots, overlap=overlap, onnx=onnx)
+    results = _measure([model, *others], places, recipe, color=color, plots=plots, overlap=overlap, written=written)
     content: dict[str, Any] = dict(results[0]) if results else {"model": str(model)}
     if len(results) > 1:
         from fr_train.evaluate import over_seeds
 
         content["others"], content["seeds"] = results[1:], over_seeds(results)
-    if onnx is not None:
-        content["onnx"] = str(onnx)
+    content |= {kind: str(path) for kind, path in written.items()}
     from fr_train import table
 
-    emit(as_json, content, table.markdown(results) if results else f"{onnx} is written.")
+    emit(
+        as_json, content, table.markdown(results) if results else f"{' and '.join(map(str, written.values()))} written."
+    )
 
 
 def _measure(
@@ -104,7 +114,7 @@ def _measure(
     color: str | None,
     plots: Path | None,
     overlap: Path | None,
-    onnx: Path | None,
+    written: dict[str, Path],
 ) -> list[dict[str, Any]]:
     """The result of each model; the first one is also exported and audited where that is asked for."""
     from fr_train import models
@@ -115,8 +125,9 @@ def _measure(
         network = models.open_model(path, color, recipe.evaluate.device)
         if [other.stem for other in paths].count(path.stem) > 1:
             network.name = str(path)
-        if index == 0 and onnx is not None:
-            models.export_onnx(network, onnx)
+        if index == 0:
+            for kind, file in written.items():
+                (models.export_onnx if kind == "onnx" else models.export_safetensors)(network, file)
         if not places:
             break
         training = None
