@@ -66,8 +66,11 @@ def lids(s: Array, x: Array, t: Traits, g: Gaze) -> tuple[Array, Array]:
     line = 0.75 * s - 0.5
     upper_shape = np.maximum(1 - np.abs(s + 0.10 * (1 - s * s)) ** 2.25, 0)
     lower_shape = np.maximum(1 - np.abs(s - 0.13 * (1 - s * s)) ** 2.1, 0)
-    open_height = (5.35 - 0.55 * t.hood - 0.25 * t.male) * (1 - 0.14 * g.squint - 0.10 * g.age)
+    open_height = (5.6 - 0.4 * t.hood - 0.25 * t.male - 0.9 * (1 - t.crease)) * (1 - 0.14 * g.squint - 0.10 * g.age)
     upper = line + open_height * upper_shape
+    upper = upper - upper_shape * (
+        1.7 * t.hood * smoothstep(-0.2, 1.0, s) + 1.3 * (1 - t.crease) * smoothstep(-0.3, -0.9, s)
+    )
     lower = line - (4.95 - 1.0 * g.squint) * lower_shape
     closed = lower + 0.25 + 0.8 * g.blink * lower_shape
     return upper + (closed - upper) * g.blink, lower + 0.8 * g.blink * lower_shape
@@ -129,12 +132,12 @@ def _ball(
 def _lid_skin(s: Array, y: Array, upper: Array, lower: Array, t: Traits, g: Gaze) -> Array:
     """Factors on red, green and blue of the skin around: crease, hood, lashes, margins and make-up."""
     span = np.maximum(1 - np.abs(s * 0.88) ** 2.6, 0)
-    platform = (1.0 + 2.9 * t.crease) * (1 - 0.45 * t.hood) * (1 + 0.6 * g.blink) * span
+    platform = (0.9 + 3.3 * t.crease) * (1 - 0.45 * t.hood) * (1 + 0.6 * g.blink) * span
     crease_y = upper + platform * (0.85 + 0.25 * s) + 0.35
     ends = smoothstep(1.18, 0.85, s) * smoothstep(-1.08, -0.7, s)
-    crease = (0.22 + 0.45 * t.crease + 0.15 * g.age) * bell(y, crease_y, 0.75) * ends * (1 - 0.6 * g.blink)
+    crease = (0.10 + 0.62 * t.crease + 0.15 * g.age) * bell(y, crease_y, 0.85) * ends * (1 - 0.6 * g.blink)
     hood = (
-        0.22 * t.hood * smoothstep(crease_y + 3.2, crease_y, y) * smoothstep(crease_y - 0.6, crease_y + 0.6, y) * ends
+        0.36 * t.hood * smoothstep(crease_y + 3.2, crease_y, y) * smoothstep(crease_y - 0.6, crease_y + 0.6, y) * ends
     )
     epicanthus = 0.4 * (1 - t.crease) * bell(s, -0.98, 0.09) * bell(y, -0.6, 1.8)
     thick = (0.62 + 0.30 * (1 - t.male) + 0.40 * g.makeup) * (0.75 + 0.45 * smoothstep(-0.9, 0.9, s))

@@ -179,10 +179,10 @@ def _fringe(azimuth: NDArray[Any], t: Traits) -> NDArray[Any]:
 def _curtain(head_position: Array, t: Traits, style: Style) -> Sheet:
     """Rows hang down, columns go around the back from one temple to the other."""
     length = t.hair_length * (1 - 0.85 * style.tied)
-    shown = float(smoothstep(26, 52, length))
+    shown = float(smoothstep(12, 62, length))  # shorter hair lies inside the cap, from which it grows smoothly
     u = np.linspace(-1, 1, CURTAIN_COLUMNS, dtype=np.float32)[None, :]
     v = np.linspace(0, 1, CURTAIN_ROWS, dtype=np.float32)[:, None]
-    opening = 0.88 + 0.64 * float(smoothstep(-0.4, 0.8, t.texture[1]))  # 1.5: tucked behind the ears
+    opening = 0.88 + 0.64 * t.hair_tuck  # at 1.5 it is tucked behind the ears
     azimuth = np.pi + u * (np.pi - opening)
     hang = length + 46.0
     y = _ROOT_Y - v * hang
@@ -191,9 +191,11 @@ def _curtain(head_position: Array, t: Traits, style: Style) -> Sheet:
     wave = (1.2 + 4.0 * t.hair_curl) * np.sin(y / (15.0 - 6 * t.hair_curl) + 2.0 * style.tousle + 3.0 * np.cos(azimuth))
     grow = 5.0 + 8.0 * volume * low
     taper = 1 - 0.16 * smoothstep(-70, -190, y) * (1 - 0.6 * t.hair_curl)
-    half_x = (77.0 + 4.0 * low + grow + 0.5 * wave) * taper * (1 + 0.035 * float(t.shape[0]))
+    half_x = (
+        (77.0 + (4.0 * low + grow + 0.5 * wave) * shown - 14.0 * (1 - shown)) * taper * (1 + 0.035 * float(t.shape[0]))
+    )
     front = np.maximum(np.cos(azimuth), 0)
-    half_z = (98.0 + grow * 0.7 + wave * 0.4) * (1 - 0.10 * smoothstep(-60, -170, y))
+    half_z = (98.0 + (grow * 0.7 + wave * 0.4) * shown - 14.0 * (1 - shown)) * (1 - 0.10 * smoothstep(-60, -170, y))
     locks = noise.sample(noise.locks(), azimuth * 62 + 25 * style.tousle, y * 0.3)
     curls = noise.sample(noise.curls(), azimuth * 35, y * 0.4)
     relief = 1.6 * locks * (1 - t.hair_curl) + 3.2 * t.hair_curl * curls
@@ -202,7 +204,7 @@ def _curtain(head_position: Array, t: Traits, style: Style) -> Sheet:
     position = np.stack(np.broadcast_arrays(x, y, z), -1)
     from_front = (np.pi - opening - np.abs(u * (np.pi - opening))) * 78.0
     into = np.minimum(np.minimum(from_front + 4.0, (1 - v) * hang * 0.4), 30.0)
-    into = into * shown + _NEVER * (1 - shown)
+    into = into if shown > 0 else np.full_like(into, _NEVER)
     openness = 0.72 + 0.28 * smoothstep(-1, 1.5, relief) - 0.25 * smoothstep(-20, -130, y) * front
     return _sheet(position, azimuth * 78.0 + 0 * v, (_ROOT_Y - y) + 40 + 0 * u, into, openness, closed=False)
 

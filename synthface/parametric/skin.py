@@ -139,12 +139,12 @@ def _brows(t: Traits, c: Canvas) -> Sheet:
     """How much a texel is brow hair, 0…1: strokes, upright near the nose and lying down outwards."""
     out = np.zeros_like(c.side)
     rows = _window(c, 4, 36)
-    side, y, sign = c.side[rows], c.canon.y[rows], c.sign[rows]
+    side, y = c.side[rows], c.canon.y[rows]
     q = np.clip((side - 10) / 41, -0.2, 1.3)
     middle = 17.0 + (3.0 + 4.5 * t.brow_arch) * np.sin(np.clip(q, 0, 1) ** 1.15 * 2.5) - 2.6 * q
     half = (1.2 + 1.9 * t.brow_thickness + 1.0 * t.male) * (1 - 0.62 * np.clip(q, 0, 1) ** 1.7) * 1.05
     lean = 0.2 + 1.3 * smoothstep(0, 0.4, q)
-    stroke = sample(strands(), 4.2 * (side - lean * (y - middle)) + 40 * (sign > 0), 3.0 * y)
+    stroke = sample(strands(), 4.2 * (side - lean * (y - middle)), 3.0 * y)
     across = np.abs(y - middle) / half
     body = smoothstep(1.6, 0.3, across + 0.20 * stroke)
     ends = smoothstep(-0.10, 0.15, q + 0.04 * stroke) * smoothstep(1.09, 0.78, q + 0.05 * stroke)

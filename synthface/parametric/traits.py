@@ -86,6 +86,7 @@ class Traits:
     hair_curl: float
     hair_part: float  # −1…1, side of the parting
     hair_fringe: float
+    hair_tuck: float  # 0 before the ears, 1 behind them
     hairline: float  # mm
     beard: float  # how thick it can grow
     beard_style: float  # 0 moustache and chin, 1 all
@@ -96,7 +97,7 @@ def traits(identity_D: NDArray[Any]) -> Traits:
     """The person of an identity vector (64,)."""
     shape = identity_D[: len(SHAPE_DIMENSIONS)].copy()
     z = dict(zip(APPEARANCE_DIMENSIONS, identity_D[len(SHAPE_DIMENSIONS) :].tolist(), strict=True))
-    male = sigmoid(3.0 * z["sex"])
+    male = sigmoid(2.8 * z["sex"])
     tone = quantile(z["skin_tone"]) ** 1.25
     for name, difference in _DIMORPHISM.items():
         shape[_SHAPE_INDEX[name]] += difference * (2 * male - 1)
@@ -129,7 +130,8 @@ def traits(identity_D: NDArray[Any]) -> Traits:
         hair_volume=quantile(z["hair_volume"]),
         hair_curl=curl,
         hair_part=math.tanh(1.5 * z["hair_part"]),
-        hair_fringe=sigmoid(2.4 * (z["hair_fringe"] - 0.75)),
+        hair_fringe=sigmoid(1.9 * (z["hair_fringe"] - 0.75)),
+        hair_tuck=quantile(-0.7 * (z["hair_fringe"] + z["hair_volume"])),
         hairline=7.0 * math.tanh(z["hairline"] / 1.5),
         beard=male**2 * quantile(z["beard"] + 0.3),
         beard_style=sigmoid(1.8 * z["beard_style"] + 0.8),
