@@ -151,24 +151,36 @@ def remove_leftovers(directory: str | os.PathLike[str]) -> int:
 
 
 @contextlib.contextmanager
-def exclusive(
-    path: str | os.PathLike[str],
-    what: str,
-    fix: str = "Wait until it has finished, or choose another directory with --run.",
-) -> Iterator[None]:
-    """Holds a lock file while the block runs; raises OutputError when another process holds it.
+def exclusive(path: str | os.PathLike[str], what: str, *, wait: bool = False) -> Iterator[None]:
+    """Holds a lock file while the block runs; raises OutputError when another process holds it, unless told to `wait`.
 
     The lock belongs to the process and dies with it: a killed run leaves nothing to clean up.
     """
+    with _locked(path, what, fcntl.LOCK_EX, wait):
+        yield
+
+
+@contextlib.contextmanager
+def shared(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """As `exclusive`, but together with others that hold it so: one `exclusive` holder refuses all of them."""
+    with _locked(path, what, fcntl.LOCK_SH, False):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: str | os.PathLike[str], what: str, operation: int, wait: bool) -> Iterator[None]:
     path = Path(path)
     make_directory(path.parent)
     with writing(path):
         file = open(path, "a+")  # noqa: SIM115 - closed below, after the lock
     try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, operation if wait else operation | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise OutputError(f"Another process is working on {what}.", fix) from error
+            raise OutputError(
+                f"Another process is working on {what}.",
+                "Wait until it has finished, or choose another directory with --run.",
+            ) from error
         yield
     finally:
         file.close()

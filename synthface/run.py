@@ -42,6 +42,7 @@ class RunDirectory:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._together = False
 
     identities = property(lambda self: self.path / "identities.safetensors")
     prior = property(lambda self: self.path / "prior.safetensors")
@@ -50,6 +51,8 @@ class RunDirectory:
     shards = property(lambda self: self.path / "shards")
     fr = property(lambda self: self.path / "fr")
     report = property(lambda self: self.path / "report")
+    plan_file = property(lambda self: self.path / "plan.json")
+    render_file = property(lambda self: self.path / "render.json")
     recipe_file = property(lambda self: self.path / "recipe.yaml")
     record_file = property(lambda self: self.path / "run.json")
 
@@ -61,23 +64,42 @@ class RunDirectory:
         return content
 
     @contextlib.contextmanager
-    def enter(self, stage: str, chosen: Recipe, decisive: dict[str, Any] | None = None) -> Iterator[None]:
+    def enter(
+        self, stage: str, chosen: Recipe, decisive: dict[str, Any] | None = None, *, together: bool = False
+    ) -> Iterator[None]:
         """Locks the directory, refuses other decisive values, writes recipe.yaml and run.json, runs the block.
 
-        `decisive` adds values that the recipe cannot know, such as the hash of the prior. Raises RunConflictError
-        that names the keys in which the directory and the recipe differ, OutputError when another process is at work.
+        `decisive` adds values that the recipe cannot know, such as the hash of the prior. `together`: others that enter
+        so may work beside this one. Raises RunConflictError that names the keys in which the directory and the recipe
+        differ, OutputError when another process is at work.
         """
         values = decisive_values(stage, chosen, decisive)
-        with files.exclusive(self.path / ".lock", f"the run directory {self.path}"):
-            record = self.record()
-            self._check(stage, values, record)
-            files.remove_leftovers(self.path)
-            record["stages"][stage] = {"decisive": values}
-            record["machine"] = machine()
-            record["history"] = [*record["history"], {"command": command_line(), "stage": stage, "started": _now()}]
-            files.write_json(self.record_file, record)
-            recipe.write(chosen, self.recipe_file)
+        lock = files.shared if together else files.exclusive
+        with lock(self.path / ".lock", f"the run directory {self.path}"):
+            self._together = together
+            with self._recording() as record:
+                self._check(stage, values, record)
+                files.remove_leftovers(self.path)
+                record["stages"][stage] = {"decisive": values}
+                record["machine"] = machine()
+                record["history"] = [*record["history"], {"command": command_line(), "stage": stage, "started": _now()}]
+                recipe.write(chosen, self.recipe_file)
             yield
+
+    def note(self, stage: str, **facts: Any) -> None:
+        """Adds facts, such as the hashes of what was made, to the record of a stage that was entered."""
+        with self._recording() as record:
+            record["stages"][stage].update(facts)
+
+    @contextlib.contextmanager
+    def _recording(self) -> Iterator[dict[str, Any]]:
+        """run.json, to be changed by one process at a time; written when the block ends well."""
+        with contextlib.ExitStack() as stack:
+            if self._together:
+                stack.enter_context(files.exclusive(self.path / ".record.lock", "the record of the run", wait=True))
+            record = self.record()
+            yield record
+            files.write_json(self.record_file, record)
 
     def _check(self, stage: str, values: dict[str, Any], record: dict[str, Any]) -> None:
         order = list(STAGES)
