@@ -42,7 +42,7 @@ def test_every_row_shows_the_pictures_of_one_person(dataset: Pack) -> None:
 def test_labels_may_be_named(dataset: Pack) -> None:
     data = open_dataset(dataset(people=5, per_id=2))
     assert [person.label for person in choose(data, 12, 10, labels=(4, 1))] == [4, 1]
-    with pytest.raises(UsageError, match="No picture of .* has label 7. Labels run from 0 to 4"):
+    with pytest.raises(UsageError, match=r"No picture of .* has label 7\. Labels run from 0 to 4"):
         choose(data, 12, 10, labels=(1, 7))
 
 
