@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sample-ids": ("sample_ids", "Sample people who do not exist."),
     "train-fr": ("train_fr", "Train a face recogniser on a dataset, then measure it."),
     "evaluate": ("evaluate", "Measure a face recogniser on verification sets."),
+    "portrait": ("portrait", "One person: from a photograph to new pictures."),
     "train-generator": ("train_generator", "Train a generator on pictures and their embeddings."),
     "pack": ("pack", "Pack pictures into a RecordIO dataset."),
     "parametric": ("parametric", "Computed people: training data, verification sets, contact sheets."),

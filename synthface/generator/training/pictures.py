@@ -8,10 +8,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.errors import SynthfaceError
+from synthface.encoder import pictures
 
 Picture = NDArray[np.uint8]
-MAX_SIDE = 8_192  # a face needs no more; a 20,000 × 20,000 picture would take 1.2 GB before anything is done with it
+MAX_PIXELS = 67_000_000  # a face needs no more; 20,000 × 20,000 would take 1.2 GB before anything is done with them
 
 
 class Restorer(Protocol):
@@ -31,40 +31,20 @@ class PictureReader:
         self._pool = ThreadPoolExecutor(threads)
 
     def read(self, payloads: list[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        decoded = list(self._pool.map(_decode_or_none, payloads))
+        decoded = list(self._pool.map(decode, payloads))
         good_B = np.array([picture is not None for picture in decoded])
-        pictures = [picture for picture in decoded if picture is not None]
-        if self.restorer is not None and pictures:
-            small = [index for index, picture in enumerate(pictures) if min(picture.shape[:2]) < self.side]
-            for index, restored in zip(small, self.restorer([pictures[i] for i in small]), strict=True):
-                pictures[index] = restored
+        whole = [picture for picture in decoded if picture is not None]
+        if self.restorer is not None and whole:
+            small = [index for index, picture in enumerate(whole) if min(picture.shape[:2]) < self.side]
+            for index, restored in zip(small, self.restorer([whole[i] for i in small]), strict=True):
+                whole[index] = restored
         out_BHWC = np.zeros((len(payloads), self.side, self.side, 3), np.uint8)
-        if pictures:
-            out_BHWC[good_B] = np.stack(list(self._pool.map(lambda picture: resize(picture, self.side), pictures)))
+        if whole:
+            out_BHWC[good_B] = np.stack(list(self._pool.map(lambda picture: resize(picture, self.side), whole)))
         return out_BHWC, good_B
 
     def close(self) -> None:
         self._pool.shutdown()
-
-
-def decode(payload: bytes) -> Picture:
-    """An encoded picture as (H, W, 3) uint8 RGB. Raises SynthfaceError for damaged and oversized ones."""
-    import cv2
-    import simplejpeg
-
-    try:
-        if simplejpeg.is_jpeg(payload):
-            height, width, _, _ = simplejpeg.decode_jpeg_header(payload)
-            if max(height, width) > MAX_SIDE:
-                raise SynthfaceError(f"A picture is {width}×{height}, larger than {MAX_SIDE} a side.")
-            picture: Picture = simplejpeg.decode_jpeg(payload, "RGB")
-            return picture
-        image = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR)
-    except (ValueError, cv2.error) as error:
-        raise SynthfaceError(f"A picture cannot be decoded: {error}.") from error
-    if image is None:
-        raise SynthfaceError("A picture cannot be decoded.")
-    return np.ascontiguousarray(image[..., ::-1])
 
 
 def resize(picture: Picture, side: int) -> Picture:
@@ -83,8 +63,9 @@ def resize(picture: Picture, side: int) -> Picture:
     return resized
 
 
-def _decode_or_none(payload: bytes) -> Picture | None:
+def decode(payload: bytes) -> Picture | None:
+    """(H, W, 3) uint8 RGB, upright; None for damaged and oversized pictures."""
     try:
-        return decode(payload)
-    except SynthfaceError:
+        return pictures.load(payload, MAX_PIXELS)
+    except pictures.PictureError:
         return None

@@ -16,7 +16,7 @@ from synthface.generator.open import sampling_options
 from synthface.generator.sheets import sheet, write_png
 from synthface.generator.training.cache import Cache
 from synthface.generator.training.pairs import Pairs
-from synthface.generator.training.pictures import decode, resize
+from synthface.generator.training.pictures import PictureReader
 from synthface.generator.training.source import as_tensor
 from synthface.recipe import Recipe
 from synthface.seeds import derive_seed
@@ -29,7 +29,7 @@ _RECONSTRUCTIONS = 8
 
 
 def show_people(
-    recipe: Recipe, pairs: Pairs, unit_ND: NDArray[np.float32], parts: Networks, folder: Path
+    recipe: Recipe, pairs: Pairs, reader: PictureReader, unit_ND: NDArray[np.float32], parts: Networks, folder: Path
 ) -> Callable[[int], None]:
     """Writes denoiser-STEP.png: a row for each of some people, first the real picture, then samples of its embedding."""
     settings = recipe.train_generator
@@ -42,7 +42,7 @@ def show_people(
         model = Arc2Face(parts.unet, parts.vae, parts.conditioner, parts.schedule, pairs.dimension)
         drawn = model.sample(np.repeat(condition_PD, _PICTURES_EACH, 0), seed_M, **sampling_options(recipe.generator))
         side = drawn.shape[1]
-        real = np.stack([resize(decode(payload), side) for payload in pairs.payloads(row_P.tolist())])
+        real, _ = reader.read(pairs.payloads(row_P.tolist()))
         rows = np.concatenate([real[:, None], drawn.reshape(len(row_P), _PICTURES_EACH, side, side, 3)], 1)
         write_png(folder / f"denoiser-{step:08d}.png", sheet(rows))
 

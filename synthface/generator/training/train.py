@@ -63,7 +63,7 @@ def train_generator(recipe: Recipe, pairs: Pairs, folder: Path) -> dict[str, Any
         reader = PictureReader(settings.resolution, settings.workers, _restorer(settings.upscaler, settings.workers))
         stack.callback(reader.close)
         autoencoder, parts, source = _prepare(recipe, pairs, work, accelerator, reader)
-        training = _denoiser(recipe, pairs, work, accelerator, parts, source)
+        training = _denoiser(recipe, pairs, work, accelerator, reader, parts, source)
         facts = training.run()
         result: dict[str, Any] = {
             "generator": str(folder),
@@ -143,7 +143,9 @@ def _latents(
     return CachedLatents(cached, float(vae.config.scaling_factor), accelerator.device)
 
 
-def _denoiser(recipe: Recipe, pairs: Pairs, work: Path, accelerator: Any, parts: Networks, source: Source) -> Training:
+def _denoiser(
+    recipe: Recipe, pairs: Pairs, work: Path, accelerator: Any, reader: PictureReader, parts: Networks, source: Source
+) -> Training:
     settings = recipe.train_generator
     if settings.gradient_checkpointing:
         parts.unet.enable_gradient_checkpointing()
@@ -157,7 +159,7 @@ def _denoiser(recipe: Recipe, pairs: Pairs, work: Path, accelerator: Any, parts:
         NoisePrediction(source, unit_ND, parts.schedule, settings, recipe.seed, accelerator.device),
         settings,
         facts,
-        show_people(recipe, pairs, unit_ND, parts, work / "samples"),
+        show_people(recipe, pairs, reader, unit_ND, parts, work / "samples"),
         settings.accumulate,
     )
     return Training(stage, settings, accelerator, work)
