@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from synthface.errors import RecipeError
-from synthface.identity import neighbours, sphere
+from synthface.identity.nearest import Centers
 from synthface.identity.perturb import Perturbation
 
 Floats = NDArray[np.float32]
@@ -45,16 +44,11 @@ class Guard:
     similarity to its own is below `min_cosine`. `refusals` counts them.
     """
 
-    def __init__(self, perturbation: Perturbation, center_ND: Floats) -> None:
-        import faiss
-
+    def __init__(self, perturbation: Perturbation, centers: Floats | Centers) -> None:
         self.refusals = Refusals()
         self._perturbation = perturbation
-        self._center_ND = np.ascontiguousarray(center_ND)
-        self._index: Any = faiss.IndexFlatIP(center_ND.shape[1])
-        if neighbours.gpus():
-            self._index = faiss.index_cpu_to_all_gpus(self._index)
-        self._index.add(self._center_ND)
+        self._centers = centers if isinstance(centers, Centers) else Centers(centers)
+        self._center_ND = self._centers.center_ND
 
     def draw(self, identity_M: Ints, index_M: Ints) -> Conditions:
         """The conditions of images (identity, index). Raises RecipeError when one is refused `max_redraws` times."""
@@ -83,13 +77,8 @@ class Guard:
             yield self.draw(image_M // per_id, image_M % per_id)
 
     def _refused(self, condition_MD: Floats, identity_M: Ints) -> NDArray[np.bool_]:
-        own_M = np.einsum("md,md->m", condition_MD, self._center_ND[identity_M], dtype=np.float64)
-        best_M1, nearest_M1 = self._index.search(np.ascontiguousarray(condition_MD), 1)
-        bound = sphere.float32_bound(condition_MD.shape[1])
-        stolen_M = (nearest_M1[:, 0] != identity_M) & (best_M1[:, 0] > own_M - bound)
-        for m in np.flatnonzero(stolen_M & (best_M1[:, 0] < own_M + bound)):
-            other = sphere.exact_similarity(condition_MD[m], self._center_ND[nearest_M1[m, 0]])
-            stolen_M[m] = other > sphere.exact_similarity(condition_MD[m], self._center_ND[identity_M[m]])
+        own_M = self._centers.own_similarity(condition_MD, identity_M)
+        stolen_M = self._centers.nearer_to_another(condition_MD, identity_M, own_M)
         low_M = own_M < self._perturbation.settings.min_cosine
         self.refusals.nearer_to_another += int(stolen_M.sum())
         self.refusals.below_min_cosine += int((low_M & ~stolen_M).sum())

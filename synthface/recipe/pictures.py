@@ -58,7 +58,10 @@ class CropRecipe(Section):
     )
     size: int = decisive(112, "Side of the crop, pixels.", ge=16)
     jpeg_quality: int = decisive(95, "JPEG quality of the stored crops.", ge=95, le=100)
-    threads: int = free(2, "Threads that crop beside the device.", ge=1)
+    jpeg_subsampling: Literal["4:2:0", "4:4:4"] = decisive(
+        "4:2:0", "Chroma of the stored crops; 4:2:0 is what real training sets and verification sets have."
+    )
+    threads: int = free(2, "Threads that crop, judge and encode beside the device.", ge=1)
 
 
 class GateRecipe(Section):
@@ -92,12 +95,26 @@ class Group(Section):
 class RenderRecipe(Section):
     """How many pictures, and how the work is cut and run."""
 
-    ids: int = decisive(100, "Identities rendered: the first of the sampled ones.", ge=1)
+    identities: str | None = free(
+        None, "People given as an embedding file (its hash decides), averaged by label; null: the sampled ones."
+    )
+    ids: int = decisive(100, "Identities rendered: the first of the sampled or given ones.", ge=1)
     per_id: int = decisive(10, "Images of each identity.", ge=1)
     groups: tuple[Group, ...] = decisive((), "Groups of different depth; when given, ids and per_id are not used.")
     shard_minutes: float = free(5.0, "Aimed-at time of one shard on one device.", gt=0.0)
+    shard_images: int | None = free(
+        None, "Images of one shard, whole identities; null: as many as the measured speed makes in shard_minutes.", ge=1
+    )
+    shard_attempts: int = free(
+        3, "Times a shard is begun, after lost workers and errors, before it is called failed.", ge=1
+    )
+    measure_seconds: float = free(3.0, "How long the speed is measured before a plan is made.", gt=0.0)
     launcher: Literal["local", "ray", "slurm"] = free("local", "What starts the workers.")
     devices: tuple[str, ...] = free((), "Devices such as `cuda:0` or `cpu`; empty: all CUDA devices, else the CPU.")
+    parts: int = free(8, "Array tasks that launcher `slurm` submits.", ge=1)
+    slurm: dict[str, str | int | float | bool] = free(
+        {}, "submitit's parameters of these tasks, such as slurm_partition, gpus_per_node or timeout_min."
+    )
 
 
 class PackRecipe(Section):

@@ -1,0 +1,47 @@
+"""Whose is a point? The question of conditions and of finished pictures, answered exactly over all centers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.identity import neighbours, sphere
+
+Floats = NDArray[np.float32]
+_BLAS_FROM = 4  # faiss reads all centers once a query below this number of queries, and once for all from it on
+
+
+class Centers:
+    """All centers behind a faiss index. center_ND: (N, d) float32 unit rows."""
+
+    def __init__(self, center_ND: Floats) -> None:
+        import faiss
+
+        self.center_ND = np.ascontiguousarray(center_ND)
+        faiss.cvar.distance_compute_blas_threshold = _BLAS_FROM
+        self._index: Any = faiss.IndexFlatIP(center_ND.shape[1])
+        if neighbours.gpus():
+            self._index = faiss.index_cpu_to_all_gpus(self._index)
+        self._index.add(self.center_ND)
+
+    def __len__(self) -> int:
+        return len(self.center_ND)
+
+    def own_similarity(self, point_MD: Floats, identity_M: NDArray[np.integer]) -> NDArray[np.float64]:
+        """Cosine similarity of each unit row to the center of its identity."""
+        own_M: NDArray[np.float64] = np.einsum("md,md->m", point_MD, self.center_ND[identity_M], dtype=np.float64)
+        return own_M
+
+    def nearer_to_another(
+        self, point_MD: Floats, identity_M: NDArray[np.integer], own_M: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """Where another center is nearer (not: as near) than the own one. Near ties are decided by the exact value."""
+        best_M1, nearest_M1 = self._index.search(np.ascontiguousarray(point_MD), 1)
+        bound = sphere.float32_bound(point_MD.shape[1])
+        stolen_M: NDArray[np.bool_] = (nearest_M1[:, 0] != identity_M) & (best_M1[:, 0] > own_M - bound)
+        for m in np.flatnonzero(stolen_M & (best_M1[:, 0] < own_M + bound)):
+            other = sphere.exact_similarity(point_MD[m], self.center_ND[nearest_M1[m, 0]])
+            stolen_M[m] = other > sphere.exact_similarity(point_MD[m], self.center_ND[identity_M[m]])
+        return stolen_M
