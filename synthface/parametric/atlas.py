@@ -19,7 +19,7 @@ EAR_ROWS, EAR_COLUMNS = 21, 31
 TORSO_ROWS, TORSO_COLUMNS = 17, 49
 ROWS, COLUMNS = HEAD_ROWS + 1 + EAR_ROWS, HEAD_COLUMNS
 COARSE_ROWS, COARSE_COLUMNS = (ROWS + 1) // 2, (COLUMNS + 1) // 2
-TEXELS_PER_VERTEX = 3  # painted sheets are finer than the mesh
+TEXELS_PER_VERTEX = 2  # painted sheets are finer than the mesh
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The painted sheets' canonical coordinates, three texels to a vertex, and what is painted there for everybody."""
+"""The painted sheets' canonical coordinates, two texels to a vertex, and what is painted there for everybody."""
 
 from __future__ import annotations
 
