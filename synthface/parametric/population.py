@@ -159,9 +159,9 @@ def _expression(draw: _Draws) -> dict[str, Array]:
 
 
 def _age_and_grooming(habit: _Draws, draw: _Draws, scene: Scene) -> dict[str, Array]:
-    """Most pictures of a person come from a few years of life; a third from any time of it."""
-    usual = 18 + 55 * habit.uniform() ** 1.3
-    age = np.where(draw.chance(0.33), draw.uniform(17, 78), usual + draw.normal(0, 5))
+    """Most pictures of a person come from a few years of life; a quarter from any time of it."""
+    usual = 18 + 48 * habit.uniform() ** 1.6
+    age = np.where(draw.chance(0.25), draw.uniform(17, 76), usual + draw.normal(0, 5))
     share = draw.uniform()
     if scene.age is not None:
         age = scene.age[0] + (scene.age[1] - scene.age[0]) * share
