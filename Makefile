@@ -3,10 +3,11 @@ VENV    ?= .venv
 PYTHON  := $(VENV)/bin/python
 UV      := $(VENV)/uv/bin/uv
 READY   := $(VENV)/.ready
+COMPAT  := $(VENV)-compat
 DEMO    ?= run-demo
 BENCH   ?= $(filter-out measure,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup test test-slow test-gpu check format demo bench docs clean
+.PHONY: help setup test test-slow test-gpu test-compat check format demo bench docs clean
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
 
@@ -25,6 +26,13 @@ test-slow: setup ## fuzzing and other tests that take minutes
 
 test-gpu: setup  ## tests that need a CUDA device
 	$(PYTHON) -m pytest -m gpu
+
+test-compat: setup  ## the generator's tests under the oldest supported diffusers and transformers, in .venv-compat
+	test -x $(COMPAT)/bin/python || $(UV) venv --quiet --python $(PYTHON) $(COMPAT)
+	awk -F== 'NR == FNR {old[$$1]; next} !($$1 in old)' constraints-compat.txt constraints.txt > $(COMPAT)/others.txt
+	$(UV) pip install --quiet --python $(COMPAT)/bin/python --constraint constraints-compat.txt \
+		--constraint $(COMPAT)/others.txt --editable . pytest pytest-timeout hypothesis
+	$(COMPAT)/bin/python -m pytest tests/generator
 
 check: setup     ## format, lint, types, and who may import whom
 	$(VENV)/bin/ruff format --check .
@@ -48,4 +56,4 @@ format: setup    ## let ruff rewrite what it can
 	$(VENV)/bin/ruff check --fix .
 
 clean:           ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(COMPAT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
