@@ -115,5 +115,6 @@ def _picture(person: _Person, n: Situation, seed: int) -> tuple[NDArray[Any], Ar
 def _develop(light_3HW: Array) -> Array:
     """Averages the points of each pixel, (3, H, W) → (112, 112, 3)."""
     k = SUPERSAMPLING
-    total = sum(light_3HW[:, i::k, j::k] for i in range(k) for j in range(k))
-    return cv2.merge([plane * np.float32(1 / k**2) for plane in total])
+    points = [light_3HW[:, i::k, j::k] for i in range(k) for j in range(k)]
+    mean_3HW = np.add.reduce(points) * np.float32(1 / k**2)
+    return cv2.merge(list(mean_3HW))
