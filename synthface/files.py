@@ -151,24 +151,27 @@ def remove_leftovers(directory: str | os.PathLike[str]) -> int:
 
 
 @contextlib.contextmanager
-def exclusive(path: str | os.PathLike[str], what: str, *, wait: bool = False) -> Iterator[None]:
+def exclusive(
+    path: str | os.PathLike[str], what: str, *, wait: bool = False, instead: str = "another directory with --run"
+) -> Iterator[None]:
     """Holds a lock file while the block runs; raises OutputError when another process holds it, unless told to `wait`.
 
-    The lock belongs to the process and dies with it: a killed run leaves nothing to clean up.
+    The lock belongs to the process and dies with it: a killed run leaves nothing to clean up. instead: what the user may
+    choose rather than wait.
     """
-    with _locked(path, what, fcntl.LOCK_EX, wait):
+    with _locked(path, what, fcntl.LOCK_EX, wait, instead):
         yield
 
 
 @contextlib.contextmanager
 def shared(path: str | os.PathLike[str], what: str) -> Iterator[None]:
     """As `exclusive`, but together with others that hold it so: one `exclusive` holder refuses all of them."""
-    with _locked(path, what, fcntl.LOCK_SH, False):
+    with _locked(path, what, fcntl.LOCK_SH, False, "another directory with --run"):
         yield
 
 
 @contextlib.contextmanager
-def _locked(path: str | os.PathLike[str], what: str, operation: int, wait: bool) -> Iterator[None]:
+def _locked(path: str | os.PathLike[str], what: str, operation: int, wait: bool, instead: str) -> Iterator[None]:
     path = Path(path)
     make_directory(path.parent)
     with writing(path):
@@ -178,8 +181,7 @@ def _locked(path: str | os.PathLike[str], what: str, operation: int, wait: bool)
             fcntl.flock(file, operation if wait else operation | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise OutputError(
-                f"Another process is working on {what}.",
-                "Wait until it has finished, or choose another directory with --run.",
+                f"Another process is working on {what}.", f"Wait until it has finished, or choose {instead}."
             ) from error
         yield
     finally:

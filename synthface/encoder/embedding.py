@@ -64,7 +64,7 @@ def embed(
     task = _task(sources, encoder, detector, recipe)
     if out.exists():
         return Result(_made_before(out, task, one_a_person), 0, 0.0)
-    with files.exclusive(folder / ".lock", str(out), "Wait until it has finished, or choose another --out."):
+    with files.exclusive(folder / ".lock", str(out), instead="another --out"):
         store = Store(folder, task, layout)
         begun, started, first_error = store.tally.seen, time.perf_counter(), None
         if begun < len(sources):

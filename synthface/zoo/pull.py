@@ -10,6 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlparse
@@ -44,7 +45,7 @@ def pull(model: Model, *, tell: Callable[[str], None] = say) -> list[str]:
     Raises MissingWeightsError without network, or in offline mode, with the files and where to put them; InputError for
     a wrong hash; OutputError for a full disk.
     """
-    with files.exclusive(places.folder(model) / ".lock", f"the weights '{model.name}'", "Wait until it has finished."):
+    with _alone(model):
         wanted = _unsound(model, tell)
         if wanted and is_offline():
             raise places.not_here(model, wanted, "The offline mode is on, so nothing was downloaded.")
@@ -63,7 +64,7 @@ def bring(model: Model, source: Path, tell: Callable[[str], None] = say) -> list
     """
     if not source.is_dir():
         raise InputError(f"There is no folder {source}.", "Give the folder that holds the model's files.")
-    with files.exclusive(places.folder(model) / ".lock", f"the weights '{model.name}'", "Wait until it has finished."):
+    with _alone(model):
         wanted = _unsound(model, tell)
         found = {file: origin for file in wanted if (origin := _in_folder(model, file, source)) is not None}
         lacking = [file for file in wanted if file not in found]
@@ -82,6 +83,11 @@ def bring(model: Model, source: Path, tell: Callable[[str], None] = say) -> list
 def verify(model: Model) -> dict[str, str]:
     """Path → `right`, `missing`, `half`, `changed` or `recorded` (seen for the first time), from the bytes on the disk."""
     return {file.path: _state(model, file) for file in model.files}
+
+
+def _alone(model: Model) -> AbstractContextManager[None]:
+    instead = f"another folder with {places.VARIABLE}"
+    return files.exclusive(places.folder(model) / ".lock", f"the weights '{model.name}'", instead=instead)
 
 
 def _unsound(model: Model, tell: Callable[[str], None]) -> list[File]:
