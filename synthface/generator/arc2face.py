@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,10 @@ class Arc2Face:
                 "Take arc2face/ and encoder/ from one checkpoint.",
             )
         if dimension > conditioner.width:
-            raise InputError(f"Embeddings of {dimension} do not fit into a token of {conditioner.width}.")
+            raise InputError(
+                f"Embeddings of {dimension} do not fit into a token of {conditioner.width}.",
+                "Take synthface.json and encoder/ from one checkpoint.",
+            )
         if vae.config.latent_channels != unet.config.in_channels:
             raise InputError(
                 f"The autoencoder has {vae.config.latent_channels} latent channels and the UNet "
@@ -59,6 +63,7 @@ class Arc2Face:
         self.schedule, self.dimension = schedule, dimension
         self.image_size = int(unet.config.sample_size) * downscaling(vae)
         self._empty: torch.Tensor | None = None
+        self._prompting = threading.Lock()  # while it runs, the conditioner substitutes a token for all threads
 
     @classmethod
     def from_pretrained(
@@ -140,14 +145,16 @@ class Arc2Face:
                 "Use embeddings of the encoder with which the generator was trained.",
             )
         unit_ND = torch.from_numpy(sphere.normalize(rows_ND)).to(self.device)
-        return torch.cat([self.conditioner(part) for part in unit_ND.split(_PROMPTS_AT_ONCE)])
+        with self._prompting:
+            return torch.cat([self.conditioner(part) for part in unit_ND.split(_PROMPTS_AT_ONCE)])
 
     @torch.inference_mode()
     def empty_prompt(self) -> torch.Tensor:
         """The unconditional prompt (1, L, E) float32, computed once."""
-        if self._empty is None:
-            self._empty = self.conditioner.empty()
-        return self._empty
+        with self._prompting:
+            if self._empty is None:
+                self._empty = self.conditioner.empty()
+            return self._empty
 
     def sample(
         self,

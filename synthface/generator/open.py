@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from synthface import zoo
+from synthface.generator import layout
 from synthface.generator.arc2face import Arc2Face
+from synthface.generator.lora import lora_file
 from synthface.recipe.pictures import GeneratorRecipe
 from synthface.zoo import shipped
 
@@ -17,14 +20,8 @@ def open_generator(recipe: GeneratorRecipe, device: str | None = None) -> Arc2Fa
 
     Raises MissingWeightsError when it is not here, InputError when it is damaged, ResourceError without the device.
     """
-    if recipe.model in shipped.GENERATORS:
-        model = str(shipped.generator(recipe.model))
-    else:
-        model = zoo.locate(recipe.model)
-    base = recipe.base or _BASE_OF.get(recipe.model)
     return Arc2Face.from_pretrained(
-        model,
-        _located(base),
+        *_model_and_base(recipe),
         dtype=recipe.dtype,
         device=device,
         conditioner=recipe.conditioner,
@@ -46,6 +43,27 @@ def sampling_options(recipe: GeneratorRecipe) -> dict[str, Any]:
         "batch_size": recipe.batch_size,
         "vae_slice": recipe.vae_slice,
     }
+
+
+def places(recipe: GeneratorRecipe) -> list[tuple[str, Path]]:
+    """(role, folder or file) of everything that `open_generator` would read; nothing is loaded."""
+    parts = layout.find_layout(*_model_and_base(recipe))
+    found = [("unet", parts.unet), ("encoder", parts.encoder), ("scheduler", parts.scheduler), ("vae", parts.vae)]
+    if recipe.vae is not None:
+        found[-1] = ("vae", layout.local_folder(zoo.locate(recipe.vae), ("*.json", "*.safetensors")))
+    if parts.tokenizer is not None:
+        found.append(("tokenizer", parts.tokenizer))
+    if recipe.lora is not None:
+        found.append(("lora", lora_file(zoo.locate(recipe.lora))))
+    return found
+
+
+def _model_and_base(recipe: GeneratorRecipe) -> tuple[str, str | None]:
+    if recipe.model in shipped.GENERATORS:
+        model = str(shipped.generator(recipe.model))
+    else:
+        model = zoo.locate(recipe.model)
+    return model, _located(recipe.base or _BASE_OF.get(recipe.model))
 
 
 def _located(value: str | None) -> str | None:

@@ -59,7 +59,7 @@ def needs(recipe: Recipe) -> Iterator[Need]:
         ("train_generator.start_from", training.start_from, {}, True),
         ("train_generator.upscaler", training.upscaler, {}, False),
     ):
-        if value is not None:
+        if value is not None and value != shipped.DRY:
             yield Need(key, value, names, from_hub)
 
 

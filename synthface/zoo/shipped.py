@@ -9,6 +9,7 @@ from synthface.errors import MissingWeightsError
 FOLDER = Path(__file__).resolve().parent.parent / "embedded"
 ENCODERS = {"embedded": "encoder.safetensors", "embedded-verifier": "verifier.safetensors"}
 GENERATORS = {"embedded": "generator"}
+DRY = "dry"  # the name of no network: rehearsals without one, see docs/render.md
 PRIOR = "prior.safetensors"  # of the encoder `embedded`
 FIX = "This installation is incomplete: install synthface again."
 
