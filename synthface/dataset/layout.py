@@ -52,7 +52,11 @@ class Property(NamedTuple):
 def read_layout(file: RecordFile, headers: Headers) -> Layout:
     """Which record is what. Raises InputError when the header record and the records contradict each other."""
     parts = sort_out(file.key_R, headers)
-    if parts.header is not None and (problem := contradiction(file.key_R, headers)):
+    lost = parts.header is None and len(parts.identity_C) and bool((file.key_R == 0).any())
+    problem = contradiction(file.key_R, headers) if parts.header is not None else ""
+    if lost:
+        problem = f"there are {len(parts.identity_C):,} identity records, and no header at key 0"
+    if problem:
         raise InputError(
             f"The header record of {file.path} does not fit its records: {problem}.",
             f"Take another copy of the dataset; `synthface verify {file.path.parent}` tells more.",

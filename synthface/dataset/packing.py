@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ from synthface.dataset.publish import publishing
 from synthface.dataset.record_writer import RecordWriter
 from synthface.errors import InputError, OutputError
 from synthface.progress import Progress
-from synthface.recipe.pictures import PackRecipe
+
+if TYPE_CHECKING:
+    from synthface.recipe.pictures import PackRecipe
 
 _WINDOW_BYTES, _WINDOW_PICTURES = 32 << 20, 8_192
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,10 @@ from synthface.dataset.class_folders import FolderDataset
 from synthface.dataset.opening import open_dataset
 from synthface.dataset.records import RecordDataset
 from synthface.errors import InputError
-from synthface.recipe.pictures import PackRecipe
 from synthface.seeds import generator
+
+if TYPE_CHECKING:
+    from synthface.recipe.pictures import PackRecipe
 
 UNKNOWN = -1  # in expected_N: the source has no manifest
 

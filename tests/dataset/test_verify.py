@@ -6,7 +6,6 @@ import itertools
 import json
 import os
 import shutil
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dataset_samples import Pack, jpeg, row
+from worker_work import failing, lethal
 
 from synthface.dataset import ShardWriter, irheader, layout, open_dataset, pack
 from synthface.dataset.record_file import map_file, open_records, scan
@@ -332,36 +332,15 @@ def test_many_pictures_through_processes_give_what_one_process_gives(tmp_path: P
     assert (alone["state"] != 0).sum() == 24
 
 
-def lethal(directory: str) -> Callable[[int, int], list[int]]:
-    """Work that kills its process: always at 17, once at 25; and stops for ever, once, at 33."""
-
-    def work(start: int, stop: int) -> list[int]:
-        for number in range(start, stop):
-            mark = Path(directory) / str(number)
-            if number == 17 or (number in (25, 33) and not mark.exists()):
-                mark.touch()
-                os.kill(os.getpid(), signal.SIGSTOP if number == 33 else signal.SIGKILL)
-        return list(range(start, stop))
-
-    return work
-
-
 def test_killed_and_hanging_workers_lose_nothing_but_what_kills_them_twice(tmp_path: Path) -> None:
     done: dict[int, bool] = {}
-    for start, stop, result in pool.run(lethal, (str(tmp_path),), 36, workers=2, slice_size=4, patience=2):
+    for start, stop, result in pool.run(lethal, (str(tmp_path),), 8, workers=2, slice_size=2, patience=2):
         assert result is None or result == list(range(start, stop))
         for number in range(start, stop):
             assert number not in done
             done[number] = result is not None
-    assert sorted(done) == list(range(36))
-    assert [number for number, good in done.items() if not good] == [17]
-
-
-def failing(message: str) -> Callable[[int, int], int]:
-    def work(start: int, stop: int) -> int:
-        raise ValueError(message)
-
-    return work
+    assert sorted(done) == list(range(8))
+    assert [number for number, good in done.items() if not good] == [3]
 
 
 def test_what_a_worker_raises_is_raised_here() -> None:
