@@ -44,7 +44,10 @@ def merge_lora(unet: Any, path: Path, scale: float = 1.0) -> int:
         if module is None:
             raise InputError(f"{path} changes the layer {layer}, which this UNet has not.", "Use a LoRA for SD 1.5.")
         if set(pair) != {"down", "up"}:
-            raise InputError(f"{path} is half a LoRA: {layer} has no {'up' if 'down' in pair else 'down'} matrix.")
+            raise InputError(
+                f"{path} is half a LoRA: {layer} has no {'up' if 'down' in pair else 'down'} matrix.",
+                "Copy or download the file again.",
+            )
         down, up = pair["down"].float(), pair["up"].float()
         rank = down.shape[0]
         update = scale * alphas.get(layer, rank) / rank * _product(up, down)

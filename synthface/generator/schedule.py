@@ -14,7 +14,8 @@ _SHARED_NOISE = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
 def make_scheduler(name: str, config: dict[str, Any], num_inference_steps: int, device: Any) -> Any:
     """The scheduler `name` over the checkpoint's noise schedule `config`, its timesteps set.
 
-    Raises RecipeError for names that diffusers has not and for schedulers without noise of each picture's own.
+    Raises RecipeError for names that diffusers has not, for schedulers of another kind of network (flow matching, tokens,
+    video) and for those without noise of each picture's own.
     """
     import diffusers
 
@@ -30,8 +31,15 @@ def make_scheduler(name: str, config: dict[str, Any], num_inference_steps: int, 
             "neighbours.",
             "Use DPMSolverMultistepScheduler with algorithm_type sde-dpmsolver++, or another scheduler.",
         )
+    kind = getattr(diffusers, name)
+    if not _follows_betas(kind):
+        raise RecipeError(
+            f"generator.scheduler: {name} is not for networks that predict the noise of a schedule of betas, as Stable "
+            "Diffusion's do.",
+            "Use DPMSolverMultistepScheduler, UniPCMultistepScheduler, EulerDiscreteScheduler or the like.",
+        )
     try:
-        scheduler = getattr(diffusers, name).from_config(config)
+        scheduler = kind.from_config(config)
         scheduler.set_timesteps(num_inference_steps, device=device)
     except (TypeError, ValueError, ImportError) as error:
         raise RecipeError(
@@ -40,6 +48,20 @@ def make_scheduler(name: str, config: dict[str, Any], num_inference_steps: int, 
             "Change generator.num_inference_steps or the scheduler.",
         ) from error
     return scheduler
+
+
+def _follows_betas(kind: Any) -> bool:
+    """Whether a scheduler class takes the checkpoint's betas, and steps by prediction, timestep and sample alone."""
+    if not (hasattr(kind, "step") and hasattr(kind, "scale_model_input")):
+        return False
+    parameters = inspect.signature(kind.step).parameters.values()
+    needed = {part.name for part in parameters if part.default is part.empty and part.kind is not part.VAR_KEYWORD}
+    return "beta_start" in inspect.signature(kind.__init__).parameters and needed <= {
+        "self",
+        "model_output",
+        "timestep",
+        "sample",
+    }
 
 
 def step_arguments(scheduler: Any, generators: Any) -> dict[str, Any]:

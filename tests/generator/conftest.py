@@ -1,0 +1,55 @@
+"""The golden checkpoint, whole and in copies that a test may break; embeddings; a Stable Diffusion folder made of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from synthface.generator import Arc2Face
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "arc2face"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Tiny networks are slower on two threads than on one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def generator() -> Arc2Face:
+    """64-pixel pictures of nothing, from 512-d embeddings. Tests must not change it."""
+    return Arc2Face.from_pretrained(GOLDEN / "checkpoint", dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def embedding_5D() -> np.ndarray:
+    with np.load(GOLDEN / "expected.npz") as file:
+        return file["embeddings"]
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A copy of the golden checkpoint, to be broken."""
+    target = tmp_path / "checkpoint"
+    shutil.copytree(GOLDEN / "checkpoint", target)
+    for path in target.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return target
+
+
+@pytest.fixture
+def stable_diffusion(checkpoint: Path) -> Path:
+    """The same networks in the layout of Stable Diffusion 1.5."""
+    target = checkpoint.with_name("stable-diffusion")
+    shutil.copytree(checkpoint / "base", target)
+    shutil.copytree(checkpoint / "arc2face", target / "unet")
+    shutil.copytree(checkpoint / "encoder", target / "text_encoder")
+    return target
