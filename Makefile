@@ -4,10 +4,11 @@ PYTHON  := $(VENV)/bin/python
 UV      := $(VENV)/uv/bin/uv
 READY   := $(VENV)/.ready
 COMPAT  := $(VENV)-compat
+INTEROP := $(VENV)-interop
 DEMO    ?= run-demo
 BENCH   ?= $(filter-out measure,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup test test-slow test-gpu test-compat check format demo bench docs clean
+.PHONY: help setup test test-slow test-gpu test-compat test-interop check format demo bench docs clean
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
 
@@ -34,6 +35,13 @@ test-compat: setup  ## the generator's tests under the oldest supported diffuser
 		--constraint $(COMPAT)/others.txt --editable . pytest pytest-timeout hypothesis
 	$(COMPAT)/bin/python -m pytest tests/generator
 
+test-interop: setup $(INTEROP)/.ready  ## MXNet itself reads what we write, and we read what it writes, in .venv-interop
+	SYNTHFACE_INTEROP_PYTHON=$(INTEROP)/bin/python $(PYTHON) -m pytest -m interop tests/interop
+$(INTEROP)/.ready: constraints-interop.txt $(READY)
+	test -x $(INTEROP)/bin/python || $(UV) venv --quiet --allow-existing --python 3.11 $(INTEROP)
+	$(UV) pip install --quiet --python $(INTEROP)/bin/python --constraint constraints-interop.txt mxnet numpy opencv-python-headless
+	touch $@
+
 check: setup     ## format, lint, types, and who may import whom
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
@@ -45,7 +53,7 @@ demo: setup      ## the main job on the demonstration models: people, their pict
 	$(VENV)/bin/synthface render --run $(DEMO) --ids 100 --per-id 10
 	$(VENV)/bin/synthface train-fr --run $(DEMO)
 
-bench: setup     ## all benchmarks, or those of BENCH="fit_prior sample_ids"; writes benchmarks/results/
+bench: setup $(INTEROP)/.ready  ## all benchmarks, or those of BENCH="fit_prior sample_ids"; writes benchmarks/results/
 	for name in $(BENCH); do $(PYTHON) benchmarks/$$name.py --keep || exit 1; done
 
 docs: setup      ## write the reference pages from the commands and the recipe schema
@@ -56,4 +64,4 @@ format: setup    ## let ruff rewrite what it can
 	$(VENV)/bin/ruff check --fix .
 
 clean:           ## remove the environment and caches
-	rm -rf $(VENV) $(COMPAT) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(COMPAT) $(INTEROP) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
