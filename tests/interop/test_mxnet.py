@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Peer
 
 from synthface.dataset import Row, ShardWriter, irheader, open_dataset, pack
 from synthface.dataset.export import export
@@ -17,6 +17,7 @@ from synthface.dataset.record_file import open_records
 from synthface.dataset.record_writer import RecordWriter
 from synthface.recipe.pictures import PackRecipe
 
+Peer = Callable[..., Any]
 pytestmark = pytest.mark.interop
 MAGIC = (0xCED7230A).to_bytes(4, "little")
 
