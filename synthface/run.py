@@ -80,7 +80,7 @@ class RunDirectory:
             with self._recording() as record:
                 self._check(stage, values, record)
                 files.remove_leftovers(self.path)
-                record["stages"][stage] = {"decisive": values}
+                record["stages"][stage] = {**record["stages"].get(stage, {}), "decisive": values}
                 record["machine"] = machine()
                 record["history"] = [*record["history"], {"command": command_line(), "stage": stage, "started": _now()}]
                 recipe.write(chosen, self.recipe_file)

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from synthface import recipe as recipes
+from synthface.progress import say
 from synthface.recipe import Recipe
 from synthface.run import RunDirectory
+from synthface.zoo import shipped
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,6 +74,12 @@ def resolve(
     if recipe_name is None and run is not None and run.recipe_file.exists():
         recipe_name = str(run.recipe_file)
     return recipes.load(recipe_name or recipes.DEFAULT, {**pairs, **given})
+
+
+def tell_of_demonstration(recipe: Recipe) -> None:
+    """One line on stderr where pictures come from the small models that ship with the package."""
+    if recipe.generator.model in shipped.GENERATORS:
+        say("These are demonstration models, small enough to ship; for research-grade data use --recipe arc2face-0.5m.")
 
 
 def emit(as_json: bool, content: dict[str, Any], text: str) -> None:

@@ -1,0 +1,94 @@
+"""From drawn pictures to shots: crop, look, embed. Runs on threads beside the device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.encoder import Encoder, align
+from synthface.encoder.faces import Face
+from synthface.recipe.pictures import CropRecipe
+from synthface.render import pose
+from synthface.render.gate import unit_rows
+from synthface.render.networks import Networks
+from synthface.render.sitting import Shot, Want
+
+Image = NDArray[np.uint8]
+
+
+class Drawn(NamedTuple):
+    """A picture (side, side, 3) uint8 RGB as the generator made it."""
+
+    want: Want
+    image_HWC: Image
+
+
+class Developer:
+    """Turns drawn pictures into shots, in batches."""
+
+    def __init__(self, networks: Networks, settings: CropRecipe) -> None:
+        self.networks, self.settings = networks, settings
+
+    def __call__(self, drawn: Sequence[Drawn]) -> list[Shot]:
+        """A shot of each picture."""
+        faces = self._faces([one.image_HWC for one in drawn])
+        crops = [self._crop(one.image_HWC, face) for one, face in zip(drawn, faces, strict=True)]
+        embeddings = self._embed(self.networks.encoder, crops)
+        verified = self._embed(self.networks.verifier, crops)
+        shots = []
+        for one, face, crop, embedding_D, verified_V in zip(drawn, faces, crops, embeddings, verified, strict=True):
+            landmark_52 = None if face is None else self._landmarks(one.image_HWC, face)
+            shots.append(
+                Shot(
+                    one.want,
+                    crop,
+                    embedding_D,
+                    verified_V,
+                    landmark_52,
+                    None if face is None else face.score,
+                    None if landmark_52 is None else pose.estimate(landmark_52),
+                    None if crop is None else pose.sharpness(crop),
+                )
+            )
+        return shots
+
+    def _faces(self, images: Sequence[Image]) -> Sequence[Face | None]:
+        return [None] * len(images) if self.networks.finder is None else self.networks.finder(images)
+
+    def _crop(self, image_HWC: Image, face: Face | None) -> Image | None:
+        if self.settings.align == "none":
+            return align.resized(image_HWC, self.settings.size)
+        return None if face is None else face.crop(image_HWC, self.settings.size)
+
+    def _landmarks(self, image_HWC: Image, face: Face) -> NDArray[np.float32]:
+        """The five points in pixels of the crop."""
+        if self.settings.align == "none":
+            return face.landmark_52 * np.float32(self.settings.size / image_HWC.shape[1])
+        transform_23 = align.similarity_transform(face.landmark_52, self.settings.size)
+        moved_52: NDArray[np.float64] = face.landmark_52.astype(np.float64) @ transform_23[:, :2].T + transform_23[:, 2]
+        return moved_52.astype(np.float32)
+
+    def _embed(self, encoder: Encoder | None, crops: Sequence[Image | None]) -> list[NDArray[np.float32] | None]:
+        """Unit rows; None where there is no crop or no encoder."""
+        found: list[NDArray[np.float32] | None] = [None] * len(crops)
+        here = [place for place, crop in enumerate(crops) if crop is not None]
+        if encoder is None or not here:
+            return found
+        crop_BHWC = np.stack([crop for crop in crops if crop is not None])
+        for place, unit_D in zip(here, unit_rows(encoder.embed(crop_BHWC)), strict=True):
+            found[place] = unit_D
+        return found
+
+
+def encode_jpeg(crop_HWC: Image, settings: CropRecipe) -> bytes:
+    """A crop as baseline JPEG by libjpeg-turbo's slow, exact transform."""
+    import simplejpeg
+
+    subsampling = settings.jpeg_subsampling.replace(":", "")
+    jpeg: bytes = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(crop_HWC), settings.jpeg_quality, "RGB", subsampling, False
+    )
+    return jpeg

@@ -1,0 +1,79 @@
+"""How fast a device makes pictures: the short measurement that sizes shards and tells what a dataset will cost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.encoder import align
+from synthface.progress import duration
+from synthface.recipe.pictures import CropRecipe
+from synthface.render.develop import encode_jpeg
+from synthface.render.sitting import Sitting
+
+
+class Enough(Exception):
+    """The measurement has taken long enough."""
+
+
+class Stopwatch:
+    """Watches a studio at work for `seconds` behind its first lot, which loads and warms what is needed."""
+
+    def __init__(self, seconds: float, threads: int, crop: CropRecipe) -> None:
+        self.seconds, self.threads, self.crop = seconds, threads, crop
+        self._lots: list[tuple[float, int, float]] = []  # when a lot ended, its pictures, how long it took
+        self._jpeg_bytes: list[int] = []
+        self._lock = threading.Lock()
+
+    def lot(self, image_BHWC: NDArray[np.uint8], took: float) -> None:
+        """A lot has been drawn."""
+        jpeg = encode_jpeg(align.resized(image_BHWC[0], self.crop.size), self.crop)
+        with self._lock:
+            self._lots.append((time.perf_counter(), len(image_BHWC), took))
+            self._jpeg_bytes.append(len(jpeg))
+
+    def take(self, sitting: Sitting | None, settled: int) -> None:
+        """A look at the clock. Raises Enough."""
+        with self._lock:
+            if len(self._lots) > self.threads and time.perf_counter() - self._lots[0][0] >= self.seconds:
+                raise Enough
+
+    def result(self, kept: tuple[int, int]) -> dict[str, Any]:
+        """Attempts a second, the share of attempts that is kept, bytes an image.
+
+        kept: how many of how many judged pictures; where none has been judged yet, all are taken to be kept.
+        """
+        lots = sorted(self._lots)
+        began, ended = lots[0][0], lots[-1][0]
+        drawn = sum(count for _, count, _ in lots[1:])
+        if ended > began and drawn:
+            speed = drawn / (ended - began)
+        else:
+            speed = lots[0][1] / lots[0][2]
+        return {
+            "attempts_per_second": round(speed, 4),
+            "kept_share": round(kept[0] / kept[1], 4) if kept[1] else 1.0,
+            "bytes_per_image": round(float(np.mean(self._jpeg_bytes))),
+        }
+
+
+def images_per_second(measured: dict[str, Any]) -> float:
+    """Kept images a second and device; never zero, for a gate that lets nothing pass still has its attempts made."""
+    return float(measured["attempts_per_second"]) * max(float(measured["kept_share"]), 0.01)
+
+
+def estimate(measured: dict[str, Any], images: int, devices: int) -> dict[str, Any]:
+    """What the whole will take: seconds, device-hours, bytes of shards and dataset."""
+    device_seconds = images / images_per_second(measured)
+    size = images * (measured["bytes_per_image"] + 120)  # record framing, index, list and manifest
+    return {
+        "seconds": round(device_seconds / devices, 1),
+        "duration": duration(device_seconds / devices),
+        "device_hours": round(device_seconds / 3_600, 3),
+        "bytes_of_shards": size,
+        "bytes_of_dataset": size,
+    }

@@ -1,0 +1,81 @@
+"""Who is photographed, and how often."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.errors import InputError
+from synthface.identity import identities
+from synthface.identity.embeddings import open_embeddings
+from synthface.recipe import Recipe
+from synthface.recipe.pictures import RenderRecipe
+from synthface.run import RunDirectory
+
+
+@dataclass(frozen=True)
+class People:
+    """center_ND: (N, d) float32 unit rows of the people rendered. images_N: (N,) int64, pictures wanted of each."""
+
+    center_ND: NDArray[np.float32]
+    images_N: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.center_ND)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the centers: what lies behind them in the file does not matter."""
+        return hashlib.sha256(np.ascontiguousarray(self.center_ND).data).hexdigest()
+
+
+def gather(recipe: Recipe, run: RunDirectory) -> People:
+    """The people of a recipe: the given ones, else the run directory's sampled ones.
+
+    Raises InputError when there are none or fewer than the recipe asks for.
+    """
+    settings = recipe.render
+    images_N = images_of(settings)
+    if settings.identities is not None:
+        center_ND = given(settings.identities)
+        source, fix = settings.identities, "Give more people"
+    else:
+        center_ND = identities.load(run.identities).center_ND
+        source, fix = str(run.identities), f"Sample more with `synthface sample-ids --ids {len(images_N)}`"
+    if len(center_ND) < len(images_N):
+        raise InputError(
+            f"{source} holds {len(center_ND):,} people, {len(images_N):,} are to be rendered.",
+            f"{fix}, or render fewer with --ids {len(center_ND)}.",
+        )
+    return People(np.ascontiguousarray(center_ND[: len(images_N)]), images_N)
+
+
+def images_of(settings: RenderRecipe) -> NDArray[np.int64]:
+    """How many pictures each identity gets, (N,) int64: group after group."""
+    groups = [(group.ids, group.per_id) for group in settings.groups] or [(settings.ids, settings.per_id)]
+    return np.repeat([per_id for _, per_id in groups], [ids for ids, _ in groups]).astype(np.int64)
+
+
+def given(path: str) -> NDArray[np.float32]:
+    """People from an embedding file, (N, d): one a label in the labels' order, the normalised mean of its unit rows.
+
+    Without labels every row is a person. Raises InputError when the rows of a person cancel out.
+    """
+    rows = open_embeddings([path])
+    unit_MD = rows.load()
+    if rows.labels_N is None:
+        return unit_MD
+    label_N, person_M = np.unique(rows.labels_N, return_inverse=True)
+    sum_ND = np.zeros((len(label_N), unit_MD.shape[1]), np.float64)
+    np.add.at(sum_ND, person_M, unit_MD)
+    length_N = np.linalg.norm(sum_ND, axis=1) / np.bincount(person_M)
+    if (length_N < 1e-6).any():
+        raise InputError(
+            f"{path}: the embeddings of person {label_N[length_N.argmin()]} cancel out: their mean has no direction.",
+            "Check the labels: the rows of one label are photographs of one person.",
+        )
+    unit_ND: NDArray[np.float32] = (sum_ND / np.linalg.norm(sum_ND, axis=1, keepdims=True)).astype(np.float32)
+    return unit_ND
