@@ -16,9 +16,12 @@ from synthface.recipe import Recipe
 GoOn = Literal["auto", "resume", "restart"]
 
 
-def train_and_evaluate(recipe: Recipe, sources: Sources, folder: Path, go_on: GoOn = "auto") -> dict[str, Any]:
-    """Trains by `recipe.train` into `folder`, then measures the last epoch by `recipe.evaluate`; gives result.json.
+def train_and_evaluate(
+    recipe: Recipe, sources: Sources, folder: Path, benchmarks: Path | None, go_on: GoOn = "auto"
+) -> dict[str, Any]:
+    """Trains by `recipe.train` into `folder`, then measures the last epoch on the sets in the folder `benchmarks`.
 
+    Gives what result.json holds: the training's facts, and the evaluation or None where there are no sets.
     `auto` goes on from the folder's checkpoint if there is one, `resume` demands one, `restart` removes what is there.
     A finished training is not repeated, only measured. Of several processes the first one measures; the others give
     the training's facts.
@@ -28,7 +31,7 @@ def train_and_evaluate(recipe: Recipe, sources: Sources, folder: Path, go_on: Go
     resume = _whether_to_resume(folder, go_on)
     result: dict[str, Any] = {"training": train(recipe.train, sources, folder, recipe.seed, resume)}
     if is_main_process():
-        result["evaluation"] = _evaluate(recipe, Path(result["training"]["model"]))
+        result["evaluation"] = _evaluate(recipe, Path(result["training"]["model"]), benchmarks)
         files.write_json(folder / "result.json", result)
     return result
 
@@ -59,12 +62,11 @@ def _whether_to_resume(folder: Path, go_on: GoOn) -> bool:
     return False
 
 
-def _evaluate(recipe: Recipe, model: Path) -> dict[str, Any] | None:
+def _evaluate(recipe: Recipe, model: Path, place: Path | None) -> dict[str, Any] | None:
     from fr_train import benchmarks, models
     from fr_train.evaluate import evaluate
 
-    place = recipe.evaluate.benchmarks
-    if place is None or not Path(place).exists():
+    if place is None or not place.exists():
         named = "No folder of verification sets is named" if place is None else f"There is no folder {place}"
         say(f"{named}, so the recogniser is not measured. Give evaluate.benchmarks=FOLDER with these sets:")
         for name in recipe.evaluate.names:
@@ -72,5 +74,5 @@ def _evaluate(recipe: Recipe, model: Path) -> dict[str, Any] | None:
                 f"  {benchmarks.title(name)} ({name}.bin): {benchmarks.WHERE.get(name, 'not a set that is known here')}"
             )
         return None
-    network = models.open_model(model, device=recipe.train.device)
+    network = models.open_model(model, device=recipe.evaluate.device)
     return evaluate(network, [place], recipe.evaluate, seed=recipe.seed)

@@ -6,7 +6,8 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 
-MAX_PIXELS = 1 << 26  # a header that claims more is damage, or an attempt on the memory
+from synthface.dataset.decode import MAX_PIXELS, decode, is_jpeg
+from synthface.errors import InputError
 
 Payload: TypeAlias = "bytes | bytearray | memoryview"
 
@@ -25,7 +26,7 @@ def decode_into(payload: Payload, image_HWC: np.ndarray) -> None:
     """
     import simplejpeg
 
-    if bytes(payload[:2]) != b"\xff\xd8":
+    if not is_jpeg(payload):
         _fit(_decode_other(payload), image_HWC)
         return
     try:
@@ -40,16 +41,10 @@ def decode_into(payload: Payload, image_HWC: np.ndarray) -> None:
 
 
 def _decode_other(payload: Payload) -> np.ndarray:
-    import cv2
-
-    encoded = np.frombuffer(payload, np.uint8)
     try:
-        decoded_HWC = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
-    except cv2.error as error:
-        raise ValueError(str(error)) from error
-    if decoded_HWC is None:
-        raise ValueError("neither JPEG nor any other picture")
-    return decoded_HWC
+        return decode(payload)
+    except InputError as error:
+        raise ValueError(error.problem) from error
 
 
 def _fit(decoded_HWC: np.ndarray, image_HWC: np.ndarray) -> None:

@@ -11,61 +11,25 @@ import numpy as np
 from fr_train.data.decode import Payload
 from synthface.errors import InputError, UsageError
 
-_PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
-
 
 class Source(Protocol):
-    """A numbered set of encoded pictures with labels 0 … num_classes − 1."""
+    """A numbered set of encoded pictures with labels 0 … num_classes − 1; what `synthface.dataset.open_dataset` gives."""
 
-    path: Path
-    labels_N: np.ndarray  # int64
-    num_classes: int
+    @property
+    def path(self) -> Path: ...
 
-    def payloads(self, indices: Sequence[int]) -> list[Payload]:
+    @property
+    def labels_N(self) -> np.ndarray:
+        """int64."""
+
+    @property
+    def num_classes(self) -> int: ...
+
+    def payloads(self, indices: Sequence[int]) -> Sequence[Payload]:
         """The encoded pictures of these numbers."""
 
     def key(self, index: int) -> str:
         """What a person finds the picture by: a record number or a file name."""
-
-
-class RecordSource:
-    """A RecordIO folder of this or any other maker."""
-
-    def __init__(self, path: Path) -> None:
-        from synthface.dataset import open_dataset
-
-        self.path = path
-        self.records = open_dataset(path)
-        self.labels_N = np.asarray(self.records.labels_N, dtype=np.int64)
-        self.num_classes = int(self.records.num_classes)
-
-    def payloads(self, indices: Sequence[int]) -> list[Payload]:
-        return list(self.records.payloads(indices))
-
-    def key(self, index: int) -> str:
-        return f"{self.path}: picture {index}"
-
-
-class FolderSource:
-    """A folder with one folder of pictures for each class; classes are numbered in the order of their names."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        classes = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        self.files: list[Path] = []
-        labels: list[int] = []
-        for label, folder in enumerate(classes):
-            pictures = sorted(file for file in folder.iterdir() if file.suffix.lower() in _PICTURES)
-            self.files += pictures
-            labels += [label] * len(pictures)
-        self.labels_N = np.asarray(labels, dtype=np.int64)
-        self.num_classes = len(classes)
-
-    def payloads(self, indices: Sequence[int]) -> list[Payload]:
-        return [self.files[index].read_bytes() for index in indices]
-
-    def key(self, index: int) -> str:
-        return str(self.files[index])
 
 
 class Sources:
@@ -121,12 +85,9 @@ def open_sources(paths: Sequence[str | Path], weights: Sequence[float] = ()) -> 
 
 def open_source(path: Path) -> Source:
     """A RecordIO folder or a class folder, checked. Raises InputError; see `open_sources`."""
-    if not path.is_dir():
-        raise InputError(
-            f"There is no dataset {path}.",
-            "`synthface render` makes run/dataset; --data names a RecordIO folder or a folder of class folders.",
-        )
-    source: Source = RecordSource(path) if any(path.glob("*.rec")) else FolderSource(path)
+    from synthface.dataset import open_dataset
+
+    source: Source = open_dataset(path)
     if len(source.labels_N) == 0:
         raise InputError(
             f"The dataset {path} holds no pictures.",
@@ -145,13 +106,8 @@ def _check_labels(source: Source) -> None:
         )
     missing = np.flatnonzero(np.bincount(source.labels_N, minlength=source.num_classes) == 0)
     if len(missing):
-        fix = (
-            f"Remove the empty folder of class {missing[0]}."
-            if isinstance(source, FolderSource)
-            else "Number the people without holes: `synthface export` to class folders, then `synthface pack` those."
-        )
         raise InputError(
             f"The labels of {source.path} leave holes: {len(missing):,} of {source.num_classes:,} classes have no "
             f"picture, the first of them {missing[0]}.",
-            fix,
+            "Number the people without holes: `synthface export` to class folders, then `synthface pack` those.",
         )

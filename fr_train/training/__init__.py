@@ -6,6 +6,5 @@ device.py        device, processes and precision by accelerate; out of memory, e
 sync_norm.py     batch norm over all processes, also where there is no CUDA
 state.py         what a checkpoint holds, and going on from it
 log.py           log.jsonl, TensorBoard, progress
-stop.py          SIGTERM and SIGINT end the training after the current step
 loop.py          the training
 """

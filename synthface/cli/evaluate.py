@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from synthface.cli import verification_sets
 from synthface.cli.options import debug_option, emit, json_option, recipe_options, resolve, run_option
 from synthface.errors import UsageError
 from synthface.recipe import Recipe
@@ -81,11 +82,11 @@ def command(
         RunDirectory(run_path),
         {"evaluate.device": device, "evaluate.batch_size": batch_size},
     )
-    settings = recipe.evaluate
-    if not places and settings.benchmarks:
-        places = (Path(settings.benchmarks),)
     asked = {"onnx": onnx, "safetensors": safetensors}
     written = {kind: path for kind, path in asked.items() if path is not None}
+    own = verification_sets.folder(recipe)
+    if not places and not written and own is not None:
+        places = (own,)
     if not places and not written:
         raise UsageError(
             "No verification set is named, neither here nor in the recipe.",

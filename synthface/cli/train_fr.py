@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from synthface.cli import verification_sets
 from synthface.cli.options import debug_option, emit, json_option, recipe_options, resolve, run_option
 from synthface.errors import UsageError
 from synthface.run import RunDirectory
@@ -72,6 +73,7 @@ def command(
         "train.epochs": epochs,
         "train.batch_size": batch_size,
         "train.device": device,
+        "evaluate.device": device,
         "train.workers": workers,
         "train.compile": compile,
         "evaluate.benchmarks": benchmarks,
@@ -87,7 +89,7 @@ def command(
         if train.is_main_process():
             stack.enter_context(run.enter("train-fr", recipe, fingerprint(sources)))
         go_on: train.GoOn = "resume" if resume else "restart" if restart else "auto"
-        result = train.train_and_evaluate(recipe, sources, run.fr, go_on)
+        result = train.train_and_evaluate(recipe, sources, run.fr, verification_sets.folder(recipe), go_on)
     if train.is_main_process():
         emit(as_json, result, _text(result))
 
