@@ -86,19 +86,24 @@ def _content(out: Path, result: Result) -> dict[str, Any]:
 
 
 def _text(content: dict[str, Any]) -> str:
-    people = "" if content["people"] is None else f" of {content['people']:,} people"
+    people = "" if content["people"] is None else f" of {_counted(content['people'], 'person', 'people')}"
+    pictures = content["pictures"]
     lines = [
-        f"{content['file']}: {content['embeddings']:,} embeddings{people}, dimension {content['dimension']}, "
-        f"from {content['pictures']:,} pictures"
+        f"{content['file']}: {_counted(content['embeddings'], 'embedding')}{people}, dimension {content['dimension']}, "
+        f"from {_counted(pictures, 'picture')}"
     ]
     for reason, count in content["skipped"].items():
-        lines.append(f"skipped     {count:,} ({count / content['pictures']:.2%}): {reason}")
+        lines.append(f"skipped     {count:,} ({count / pictures:.2%}): {reason}")
     for reason, count in content["passed_over"].items():
         lines.append(f"not looked at   {count:,}: {reason}")
     if content["padded_share"] is not None:
         margins = "".join(f", {count:,} with {margin}" for margin, count in content["padding"].items() if margin != "0")
         lines.append(f"padded      {content['padded_share']:.2%} of the faces were found with a margin{margins}")
-        lines.append(f"several     {content['several_faces']:,} pictures with more than one face")
+        lines.append(f"several     {_counted(content['several_faces'], 'picture')} with more than one face")
     if content["images_per_second"] is not None:
         lines.append(f"speed       {content['images_per_second']:,.1f} images/s")
     return "\n".join(lines)
+
+
+def _counted(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

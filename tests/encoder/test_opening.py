@@ -6,7 +6,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+from encoder_samples import crop
 
 from synthface.encoder import Provenance, open_detector, open_encoder
 from synthface.encoder import open as opening
@@ -81,3 +84,30 @@ def test_a_public_model_that_was_not_pulled_is_told_with_the_command(
     with pytest.raises(MissingWeightsError, match="synthface models pull scrfd"):
         open_detector(EncoderRecipe(detector="scrfd"))
     assert open_detector(EncoderRecipe(detector=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "as_onnx"),
+    [
+        ("adaface/backbone/irse_narrow.ckpt", False),
+        ("insightface/mbf_narrow.pt", False),
+        ("insightface/mbf_narrow.pt", True),
+    ],
+)
+def test_a_pytorch_recogniser_and_its_onnx_are_encoders(
+    golden: Path, tmp_path: Path, checkpoint: str, as_onnx: bool
+) -> None:
+    """Checkpoints of AdaFace and insightface, with few channels, through the recipe's value and the installed entry point."""
+    from fr_train import models
+    from synthface.encoder.embedding import embed
+
+    path = golden / checkpoint
+    model = models.open_model(path, device="cpu")
+    images = np.stack([crop(number, model.image_size) for number in range(3)])
+    for number, image in enumerate(images):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), image[..., ::-1])
+    if as_onnx:
+        path = tmp_path / "recogniser.onnx"
+        models.export_onnx(model, path)
+    embed(sorted(tmp_path.glob("*.png")), tmp_path / "emb.npz", EncoderRecipe(model=str(path)), device="cpu")
+    np.testing.assert_allclose(np.load(tmp_path / "emb.npz")["embeddings"], model(images), rtol=1e-4, atol=1e-4)
