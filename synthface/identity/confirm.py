@@ -1,7 +1,8 @@
 """The proof after sampling: an independent faiss pass over all identities, and what it learned.
 
 Sampling may use 8-bit screens; this pass does not trust them. It finds every identity's nearest earlier identity (and
-nearest excluded row) with a faiss flat index in float32 and fails loudly if any reaches the threshold.
+nearest excluded row) with a faiss flat index in float32, and where that comes within its rounding of the largest value
+the exact similarities decide. It fails loudly if any reaches the threshold.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from synthface.identity.identities import Identities
 from synthface.progress import Progress
 from synthface.recipe.people import IdentitiesRecipe
 
-_BLOCK = 8_192
+Floats = NDArray[np.float32]
+_BLOCK = 4_096
+_NEAREST = 3  # neighbours looked at in float64: rounding may put the nearest second, hardly ever fourth
 _PAIRS_SAMPLED = 4_000  # identities whose mutual similarities make the histogram
 BINS = np.linspace(-1.0, 1.0, 201)
 
@@ -32,91 +35,111 @@ def confirm(identities: Identities, settings: IdentitiesRecipe, seed: int, exclu
     Raises SynthfaceError when two identities, or an identity and an excluded row, are not below the threshold: that
     would be a defect of synthface or a damaged file, never a matter of chance.
     """
-    nearest_M, neighbour_M = _nearest_earlier(identities)
-    largest = _exact_largest(identities, nearest_M, neighbour_M)
-    excluded_M = _nearest_excluded(identities, excluded) if excluded is not None else np.empty(0, np.float32)
+    nearest_N = _nearest_earlier(identities)
+    largest = _largest(identities.center_ND, nearest_N)
     _refuse(largest, settings, "two identities")
-    if len(excluded_M):
-        _refuse(float(excluded_M.max()) - sphere.float32_bound(excluded.dimension if excluded else 2), settings,
-                "an identity and an excluded row")  # fmt: skip
+    excluded_N, largest_excluded = np.empty(0, np.float32), None
+    if excluded is not None:
+        before = identities.facts.get("statistics", {}).get("largest_excluded_similarity")
+        excluded_N, largest_excluded = _nearest_excluded(identities, excluded, before)
+        _refuse(largest_excluded, settings, "an identity and an excluded row")
     statistics = {
         "largest_similarity": largest,
-        "largest_excluded_similarity": float(excluded_M.max()) if len(excluded_M) else None,
+        "largest_excluded_similarity": largest_excluded,
         "similarity": _similarity_statistics(identities, seed),
-        "nearest_histogram": histogram(nearest_M[1:]),
+        "nearest_histogram": histogram(nearest_N[1:]),
         "acceptance_curve": acceptance_curve(identities),
         "candidates_drawn": identities.next_candidate,
         "capacity": capacity(identities, settings.min_acceptance),
     }
     return dataclasses.replace(
-        identities, nearest_M=nearest_M, excluded_M=excluded_M, facts={**identities.facts, "statistics": statistics}
+        identities, nearest_M=nearest_N, excluded_M=excluded_N, facts={**identities.facts, "statistics": statistics}
     )
 
 
-def _nearest_earlier(identities: Identities) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Similarity to, and number of, each identity's nearest earlier one; what an earlier pass found is kept."""
-    import faiss
+def _nearest_earlier(identities: Identities) -> Floats:
+    """Similarity of each identity to its nearest earlier one, −1 for the first; what an earlier pass found is kept.
 
+    Of the nearest few that float32 finds, the value in float64 decides: what is stored then depends on the people alone,
+    not on how the search was blocked.
+    """
     center_ND = np.ascontiguousarray(identities.center_ND)
     known = len(identities.nearest_M)
-    nearest_N = np.full(len(identities), -1.0, np.float32)
-    neighbour_N = np.zeros(len(identities), np.int64)
+    nearest_N = np.full(len(center_ND), -1.0, np.float32)
     nearest_N[:known] = identities.nearest_M
-    neighbour_N[:known] = -1  # not searched again; found again by `_exact_largest` where it matters
-    index: Any = faiss.IndexFlatIP(center_ND.shape[1])
-    if neighbours.gpus():
-        index = faiss.index_cpu_to_all_gpus(index)
+    index = neighbours.flat_index(center_ND.shape[1])
     index.add(center_ND[:known])
-    with Progress(len(identities), "identities", "confirming", initial=known) as progress:
-        for start in range(known, len(identities), _BLOCK):
+    with Progress(len(center_ND), "identities", "confirming", initial=known) as progress:
+        for start in range(known, len(center_ND), _BLOCK):
             block_BD = center_ND[start : start + _BLOCK]
-            rows = np.arange(start, start + len(block_BD))
+            row_B = np.arange(len(block_BD))
             own_BB = np.where(np.tri(len(block_BD), k=-1, dtype=bool), block_BD @ block_BD.T, np.float32(-2))
-            nearest_N[rows] = own_BB.max(axis=1)
-            neighbour_N[rows] = own_BB.argmax(axis=1) + start
+            few = min(_NEAREST, len(block_BD))
+            number_BK = np.argpartition(own_BB, len(block_BD) - few, axis=1)[:, -few:]
+            valid_BK = number_BK < row_B[:, None]
+            number_BK = number_BK + start
             if start:
-                similarity_B1, number_B1 = index.search(block_BD, 1)
-                nearer_B = similarity_B1[:, 0] > nearest_N[rows]
-                nearest_N[rows[nearer_B]] = similarity_B1[nearer_B, 0]
-                neighbour_N[rows[nearer_B]] = number_B1[nearer_B, 0]
+                _, found_BK = index.search(block_BD, min(_NEAREST, start))
+                number_BK = np.concatenate([number_BK, found_BK], axis=1)
+                valid_BK = np.concatenate([valid_BK, np.ones(found_BK.shape, bool)], axis=1)
             index.add(block_BD)
+            for column in range(number_BK.shape[1]):
+                other_BD = center_ND[number_BK[:, column]]
+                similarity_B = np.einsum("bd,bd->b", block_BD, other_BD, dtype=np.float64).astype(np.float32)
+                similarity_B[~valid_BK[:, column]] = -1.0
+                nearest_N[start + row_B] = np.maximum(nearest_N[start + row_B], similarity_B)
             progress.update(len(block_BD))
-            new_N = neighbour_N[rows]
-            # one product a pair: the stored value depends on the pair alone, not on how the search was blocked
-            nearest_N[rows] = np.einsum("bd,bd->b", block_BD, center_ND[new_N], dtype=np.float64)
-    nearest_N[:1] = -1.0
-    return nearest_N, neighbour_N
+    return nearest_N
 
 
-def _exact_largest(
-    identities: Identities, nearest_N: NDArray[np.float32], neighbour_N: NDArray[np.int64]
-) -> float | None:
+def _largest(center_ND: Floats, nearest_N: Floats) -> float | None:
     """The exact similarity of the most similar pair; None for a single identity."""
-    if len(identities) < 2:
+    if len(center_ND) < 2:
         return None
-    bound = sphere.float32_bound(identities.center_ND.shape[1])
+    rounding = 2 * sphere.float32_bound(center_ND.shape[1])
+    suspect_S = np.flatnonzero(nearest_N >= nearest_N.max() - rounding)
     largest = -2.0
-    for row in np.flatnonzero(nearest_N >= nearest_N.max() - 2 * bound):
-        neighbour = neighbour_N[row]
-        if neighbour < 0:
-            neighbour = np.argmax(identities.center_ND[:row] @ identities.center_ND[row])
-        largest = max(largest, sphere.exact_similarity(identities.center_ND[row], identities.center_ND[neighbour]))
+    for start in range(0, len(center_ND), _BLOCK):
+        part = suspect_S[suspect_S > start]
+        similarity_SB = center_ND[part] @ center_ND[start : start + _BLOCK].T
+        earlier_SB = np.arange(start, start + similarity_SB.shape[1]) < part[:, None]
+        similarity_SB = np.where(earlier_SB, similarity_SB, np.float32(-2))
+        if part.size:
+            largest = max(largest, _exact_maximum(center_ND[part], center_ND[start:], similarity_SB, largest))
     return largest
 
 
-def _nearest_excluded(identities: Identities, excluded: EmbeddingSet) -> NDArray[np.float32]:
-    """Similarity of each identity to its nearest excluded row, in one pass over the files."""
-    import faiss
+def _exact_maximum(row_SD: Floats, other_BD: Floats, similarity_SB: Floats, floor: float) -> float:
+    """The largest exact similarity of the pairs whose float32 similarities are given, or `floor` where that is more."""
+    rounding = 2 * sphere.float32_bound(row_SD.shape[1])
+    least = max(float(similarity_SB.max()) - rounding, floor - rounding)
+    pairs = np.argwhere(similarity_SB >= least)
+    return max([floor, *(sphere.exact_similarity(row_SD[s], other_BD[b]) for s, b in pairs)])
 
+
+def _nearest_excluded(
+    identities: Identities, excluded: EmbeddingSet, before: float | None
+) -> tuple[Floats, float | None]:
+    """Similarity of each identity to its nearest excluded row, and the exact largest; in one pass over the files.
+
+    `before`: the largest of the identities that an earlier pass has seen.
+    """
     known = len(identities.excluded_M)
     new_ND = np.ascontiguousarray(identities.center_ND[known:])
     best_N = np.full(len(new_ND), -1.0, np.float32)
-    if len(new_ND):
-        for chunk in excluded.chunks(4 * neighbours.TILE):
-            index = faiss.IndexFlatIP(excluded.dimension)
-            index.add(chunk.embedding_BD)
-            best_N = np.maximum(best_N, index.search(new_ND, 1)[0][:, 0])
-    return np.concatenate([identities.excluded_M, best_N])
+    largest = -2.0 if before is None or not known else before
+    if not len(new_ND):
+        return identities.excluded_M, before
+    rounding = 2 * sphere.float32_bound(excluded.dimension)
+    for chunk in excluded.chunks(4 * neighbours.TILE):
+        index = neighbours.flat_index(excluded.dimension)
+        index.add(chunk.embedding_BD)
+        found_N = index.search(new_ND, 1)[0][:, 0]
+        best_N = np.maximum(best_N, found_N)
+        near_ND = new_ND[found_N >= max(largest, float(found_N.max())) - rounding]
+        if len(near_ND):
+            largest = _exact_maximum(near_ND, chunk.embedding_BD, near_ND @ chunk.embedding_BD.T, largest)
+    return np.concatenate([identities.excluded_M, best_N]), largest
 
 
 def _refuse(similarity: float | None, settings: IdentitiesRecipe, what: str) -> None:

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from synthface import seeds
 from synthface.errors import UsageError
 from synthface.identity.prior import Prior
+from synthface.identity.threads import one_blas_thread
 from synthface.recipe.people import IdentitiesRecipe
 
 DRAW = 4_096  # candidates that share one generator; fixed, because candidate k must be the same in every run
-
-
-@functools.lru_cache(maxsize=1)
-def _threads() -> Any:
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()
-
-
-def one_thread() -> Any:
-    """A context in which BLAS runs on one thread: its results then depend on no machine's number of cores."""
-    return _threads().limit(limits=1, user_api="blas")
 
 
 class CandidateStream:
@@ -60,10 +46,11 @@ class CandidateStream:
         white_BK = rng.standard_normal((DRAW, self.components), dtype=np.float32).astype(np.float64)
         if self.mixture is not None:
             self._shape_by_mixture(white_BK, rng)
-        with one_thread():
-            point_BD = white_BK @ self._map_KD + self._mean_D
-        length_B = np.sqrt(np.einsum("bd,bd->b", point_BD, point_BD))
-        return (point_BD / length_B[:, None]).astype(np.float32)
+        with one_blas_thread():
+            point_BD = white_BK @ self._map_KD
+        point_BD += self._mean_D
+        point_BD *= 1 / np.sqrt(np.einsum("bd,bd->b", point_BD, point_BD))[:, None]
+        return point_BD.astype(np.float32)
 
     def _shape_by_mixture(self, white_BK: NDArray[np.float64], rng: np.random.Generator) -> None:
         """Replaces the leading white coordinates by draws of the mixture."""
@@ -71,7 +58,7 @@ class CandidateStream:
         leading = min(self.mixture.mean_KM.shape[1], self.components)
         edges_K = np.cumsum(self.mixture.weight_K, dtype=np.float64)
         chosen_B = np.minimum(np.searchsorted(edges_K / edges_K[-1], rng.random(DRAW)), len(edges_K) - 1)
-        with one_thread():
+        with one_blas_thread():
             for part in np.unique(chosen_B):
                 rows = chosen_B == part
                 factor_MM = self.mixture.factor_KMM[part, :leading, :leading].astype(np.float64)

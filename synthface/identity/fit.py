@@ -11,7 +11,7 @@ from synthface import seeds
 from synthface.errors import InputError, UsageError
 from synthface.identity import moments, sphere
 from synthface.identity.embeddings import EmbeddingSet
-from synthface.identity.moments import BLOCK, ClassSums, Moments, Scan, SecondMoment
+from synthface.identity.moments import ClassSums, Moments, Scan
 from synthface.identity.prior import Mixture, Prior, Within
 from synthface.progress import say
 from synthface.recipe.people import PriorRecipe
@@ -34,7 +34,7 @@ def fit_prior(
     wanted = settings.mixture_sample if settings.mixture_components else 0
     keep_K = _choose(len(embeddings), 0 if on_centers else wanted, seed)
     scan = moments.scan(embeddings, keep_K, scratch)
-    people = center_moments(scan.classes) if on_centers and scan.classes else scan.total.moments()
+    people = scan.classes.centers() if on_centers and scan.classes else scan.total.moments()
     mean_D, component_KD, eigenvalue_K, total_variance = principal_components(people, settings.components)
     prior = Prior(
         mean_D.astype(np.float32),
@@ -110,14 +110,6 @@ def principal_components(
     return people.mean_D, component_KD * np.sign(peak_K), eigenvalue_D[::-1][:keep], total
 
 
-def center_moments(classes: ClassSums) -> Moments:
-    """Moments of the class centers: the mean row of each class, scaled to unit length."""
-    moment = SecondMoment(classes.sum_CD.shape[1])
-    for start in range(0, len(classes.classes), BLOCK):
-        moment.add(sphere.normalize(classes.means(start, start + BLOCK)))
-    return moment.moments()
-
-
 def oas_shrinkage(covariance_DD: NDArray[np.float64], samples: int) -> float:
     """The oracle-approximating shrinkage towards tr(S)/d · I, 0…1 (Chen, Wiesel, Eldar and Hero 2010, eq. 23).
 
@@ -178,5 +170,5 @@ def _choose(rows: int, wanted: int, seed: int) -> NDArray[np.int64]:
 
 
 def _some_centers(classes: ClassSums, wanted: int, seed: int) -> NDArray[np.float32]:
-    chosen_K = _choose(len(classes.classes), wanted, seed)
+    chosen_K = _choose(len(classes.label_C), wanted, seed)
     return sphere.normalize(classes.sum_CD[chosen_K])

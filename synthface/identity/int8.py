@@ -75,9 +75,14 @@ class Tile:
         """The float32 rows of one group."""
         return self.row_MD[number * self.GROUP : min((number + 1) * self.GROUP, self.rows)]
 
-    def suspects(self, queries: Queries, least: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """(query, group) pairs in which some row may have a similarity of `least` or more; all others have not."""
-        groups = -(-self.rows // self.GROUP)
+    def suspects(
+        self, queries: Queries, least: float, rows: int | None = None
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """(query, group) pairs in which some row may have a similarity of `least` or more; all others have not.
+
+        Only the first `rows` are looked at (rounded up to a group), all of them by default.
+        """
+        groups = -(-(self.rows if rows is None else min(rows, self.rows)) // self.GROUP)
         shape = np.array([len(queries.row_BD), groups, self.GROUP])
         columns = np.ascontiguousarray(self._level_DM[:, : groups * self.GROUP])
         (best_BG,) = _products(len(columns)).run(None, {"q": queries.level_BD, "t": columns, "shape": shape})
@@ -113,4 +118,6 @@ def _products(dimension: int) -> Any:
         initializer=[helper.make_tensor("zero", TensorProto.UINT8, [], [128])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # whoever asks has threads of its own
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

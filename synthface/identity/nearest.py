@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,9 +19,7 @@ class Centers:
 
         self.center_ND = np.ascontiguousarray(center_ND)
         faiss.cvar.distance_compute_blas_threshold = _BLAS_FROM
-        self._index: Any = faiss.IndexFlatIP(center_ND.shape[1])
-        if neighbours.gpus():
-            self._index = faiss.index_cpu_to_all_gpus(self._index)
+        self._index = neighbours.flat_index(center_ND.shape[1])
         self._index.add(self.center_ND)
 
     def __len__(self) -> int:
@@ -38,10 +34,15 @@ class Centers:
         self, point_MD: Floats, identity_M: NDArray[np.integer], own_M: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
         """Where another center is nearer (not: as near) than the own one. Near ties are decided by the exact value."""
-        best_M1, nearest_M1 = self._index.search(np.ascontiguousarray(point_MD), 1)
+        if len(self) == 1:
+            return np.zeros(len(point_MD), bool)
+        # two are asked for: where own and other are alike to float32's rounding, the other one must be among them
+        best_M2, nearest_M2 = self._index.search(np.ascontiguousarray(point_MD), 2)
+        row_M, column_M = np.arange(len(point_MD)), (nearest_M2[:, 0] == identity_M).astype(np.intp)
+        best_M, other_M = best_M2[row_M, column_M], nearest_M2[row_M, column_M]
         bound = sphere.float32_bound(point_MD.shape[1])
-        stolen_M: NDArray[np.bool_] = (nearest_M1[:, 0] != identity_M) & (best_M1[:, 0] > own_M - bound)
-        for m in np.flatnonzero(stolen_M & (best_M1[:, 0] < own_M + bound)):
-            other = sphere.exact_similarity(point_MD[m], self.center_ND[nearest_M1[m, 0]])
+        stolen_M: NDArray[np.bool_] = best_M > own_M - bound
+        for m in np.flatnonzero(stolen_M & (best_M < own_M + bound)):
+            other = sphere.exact_similarity(point_MD[m], self.center_ND[other_M[m]])
             stolen_M[m] = other > sphere.exact_similarity(point_MD[m], self.center_ND[identity_M[m]])
         return stolen_M

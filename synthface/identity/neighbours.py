@@ -10,6 +10,8 @@ All engines therefore give the same answer, bit for bit.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,10 +19,14 @@ from numpy.typing import NDArray
 
 from synthface.identity import sphere
 from synthface.identity.int8 import Queries, Tile
+from synthface.identity.threads import in_order
 
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Pairs = NDArray[np.intp]  # (P, 2): earlier and later candidate
 TILE = 4_096  # rows of one index tile
+_QUERIES = 512  # candidates that meet a tile together: their products stay in the cache
+_DENSE = 1 / 64  # when more of the tile is suspect than this, a dense product is cheaper than looking at suspects
 _WORTH_DROPPING = 7 / 8  # rejected candidates are dropped from the questions when no more than this share is left
 
 
@@ -35,8 +41,8 @@ class Engine(Protocol):
     def near_any(self, candidate_BD: Floats) -> Bools:
         """For each candidate: is any row of the index too near?"""
 
-    def near_pairs(self, candidate_BD: Floats) -> list[tuple[int, int]]:
-        """Pairs (earlier, later) of candidates that are too near each other."""
+    def near_pairs(self, candidate_BD: Floats) -> Pairs:
+        """Pairs (earlier, later) of candidates that are too near each other, in the order of the later one."""
 
 
 class Band:
@@ -57,41 +63,51 @@ class Band:
     def any_near(self, candidate_BD: Floats, row_MD: Floats) -> Bools:
         """For each candidate: is any of `row_MD` too near? By one dense float32 product."""
         similarity_BM = candidate_BD @ row_MD.T
-        near_B = similarity_BM.max(axis=1) >= self.high
-        for b in np.flatnonzero(~near_B & (similarity_BM.max(axis=1) >= self.low)):
+        best_B = similarity_BM.max(axis=1)
+        near_B: Bools = best_B >= self.high
+        for b in np.flatnonzero(~near_B & (best_B >= self.low)):
             near_B[b] = self.settle(candidate_BD[b], row_MD, similarity_BM[b]).any()
         return near_B
 
-    def pairs(self, candidate_BD: Floats) -> list[tuple[int, int]]:
-        """Pairs (earlier, later) that are too near, by one dense float32 product."""
-        near_BB = candidate_BD @ candidate_BD.T >= self.low
-        later_P, earlier_P = np.nonzero(near_BB & np.tri(len(near_BB), k=-1, dtype=bool))
-        return self.confirm(candidate_BD, earlier_P, later_P)
+    def pairs(self, candidate_BD: Floats, start: int, first: int, row_MD: Floats) -> Pairs:
+        """Near pairs of candidates `start` … with the rows, which are candidates `first` …; by a dense float32 product."""
+        query_BD = candidate_BD[start : start + _QUERIES]
+        similarity_BM = query_BD @ row_MD.T
+        near_BM = similarity_BM >= self.low
+        near_BM &= np.arange(first, first + len(row_MD)) < np.arange(start, start + len(query_BD))[:, None]
+        later_P, earlier_P = np.nonzero(near_BM)
+        similarity_P = similarity_BM[later_P, earlier_P]
+        return self._confirmed(candidate_BD, earlier_P + first, later_P + start, similarity_P)
 
-    def confirm(
-        self, candidate_BD: Floats, earlier_P: NDArray[np.intp], later_P: NDArray[np.intp]
-    ) -> list[tuple[int, int]]:
+    def confirm(self, candidate_BD: Floats, earlier_P: NDArray[np.intp], later_P: NDArray[np.intp]) -> Pairs:
+        """Which of a few suspected pairs of candidates are near."""
         similarity_P = np.einsum("pd,pd->p", candidate_BD[earlier_P], candidate_BD[later_P])
-        return [
-            (int(i), int(j))
-            for i, j, s in zip(earlier_P, later_P, similarity_P, strict=True)
-            if s >= self.high
-            or (s >= self.low and sphere.exact_similarity(candidate_BD[i], candidate_BD[j]) >= self.threshold)
-        ]
+        return self._confirmed(candidate_BD, earlier_P, later_P, similarity_P)
+
+    def _confirmed(
+        self, candidate_BD: Floats, earlier_P: NDArray[np.intp], later_P: NDArray[np.intp], similarity_P: Floats
+    ) -> Pairs:
+        near_P = similarity_P >= self.high
+        for p in np.flatnonzero(~near_P & (similarity_P >= self.low)):
+            pair = candidate_BD[earlier_P[p]], candidate_BD[later_P[p]]
+            near_P[p] = sphere.exact_similarity(*pair) >= self.threshold
+        return np.stack([earlier_P[near_P], later_P[near_P]], axis=1)
+
+
+def join(parts: Iterable[Pairs]) -> Pairs:
+    """Pairs of several parts, in the order of the later candidate."""
+    pair_P2 = np.concatenate([np.empty((0, 2), np.intp), *parts])
+    return pair_P2[np.argsort(pair_P2[:, 1], kind="stable")]
 
 
 class FaissEngine:
     """A faiss flat index searched in blocks; on all GPUs where faiss-gpu finds some."""
 
     def __init__(self, threshold: float, dimension: int) -> None:
-        import faiss
-
         self.rows = 0
         self._band = Band(threshold, dimension)
         self._row_MD = np.empty((0, dimension), np.float32)
-        self._index: Any = faiss.IndexFlatIP(dimension)
-        if gpus() > 0:
-            self._index = faiss.index_cpu_to_all_gpus(self._index)
+        self._index = flat_index(dimension)
 
     def add(self, row_MD: Floats) -> None:
         if self.rows + len(row_MD) > len(self._row_MD):
@@ -111,8 +127,9 @@ class FaissEngine:
             near_B[b] = self._band.any_near(candidate_BD[b : b + 1], self._row_MD[: self.rows])[0]
         return near_B
 
-    def near_pairs(self, candidate_BD: Floats) -> list[tuple[int, int]]:
-        return self._band.pairs(candidate_BD)
+    def near_pairs(self, candidate_BD: Floats) -> Pairs:
+        starts = range(0, len(candidate_BD), _QUERIES)
+        return join(in_order(lambda at: self._band.pairs(candidate_BD, at, 0, candidate_BD[: at + _QUERIES]), starts))
 
 
 class Int8Engine:
@@ -137,6 +154,10 @@ class Int8Engine:
         self.rows += len(row_MD)
 
     def near_any(self, candidate_BD: Floats) -> Bools:
+        parts = [candidate_BD[start : start + _QUERIES] for start in range(0, len(candidate_BD), _QUERIES)]
+        return np.concatenate([np.empty(0, bool), *in_order(self._near_any, parts)])
+
+    def _near_any(self, candidate_BD: Floats) -> Bools:
         near_B = np.zeros(len(candidate_BD), bool)
         asked_B = np.arange(len(candidate_BD))  # the candidates that `queries` holds
         queries = Queries(candidate_BD)
@@ -152,9 +173,7 @@ class Int8Engine:
     def _near_tile(self, queries: Queries, tile: Tile) -> Bools:
         near_B = np.zeros(len(queries.row_BD), bool)
         query_P, group_P = tile.suspects(queries, self._band.low)
-        if (
-            len(query_P) * tile.GROUP > 0.1 * len(near_B) * tile.rows
-        ):  # so many suspects that a dense product is cheaper
+        if len(query_P) * tile.GROUP > _DENSE * len(near_B) * tile.rows:
             return self._band.any_near(queries.row_BD, tile.row_MD[: tile.rows])
         for b, group in zip(query_P, group_P, strict=True):
             if not near_B[b]:
@@ -162,21 +181,26 @@ class Int8Engine:
                 near_B[b] = self._band.settle(queries.row_BD[b], row_GD, row_GD @ queries.row_BD[b]).any()
         return near_B
 
-    def near_pairs(self, candidate_BD: Floats) -> list[tuple[int, int]]:
-        found: list[tuple[int, int]] = []
+    def near_pairs(self, candidate_BD: Floats) -> Pairs:
+        found: list[Pairs] = []
         for first in range(0, len(candidate_BD), TILE):
-            row_MD = candidate_BD[first : first + TILE]
             tile = Tile(self._dimension, TILE)
-            tile.add(row_MD)
-            queries = Queries(candidate_BD[first:])
-            query_P, group_P = tile.suspects(queries, self._band.low)
-            if len(query_P) * tile.GROUP > 0.1 * len(queries.row_BD) * tile.rows:
-                return self._band.pairs(candidate_BD)
-            member_PG = group_P[:, None] * tile.GROUP + np.arange(tile.GROUP)
-            later_PG = np.broadcast_to(query_P[:, None], member_PG.shape)
-            valid_PG = (member_PG < later_PG) & (member_PG < tile.rows)
-            found += self._band.confirm(candidate_BD, member_PG[valid_PG] + first, later_PG[valid_PG] + first)
-        return found
+            tile.add(candidate_BD[first : first + TILE])
+            starts = range(first, len(candidate_BD), _QUERIES)
+            found += in_order(functools.partial(self._pairs_in_tile, candidate_BD, tile, first), starts)
+        return join(found)
+
+    def _pairs_in_tile(self, candidate_BD: Floats, tile: Tile, first: int, start: int) -> Pairs:
+        """Near pairs of candidates `start` … with the earlier ones in `tile`, whose first row is candidate `first`."""
+        queries = Queries(candidate_BD[start : start + _QUERIES])
+        earlier = min(tile.rows, start + len(queries.row_BD) - first)
+        query_P, group_P = tile.suspects(queries, self._band.low, earlier)
+        if len(query_P) * tile.GROUP > _DENSE * len(queries.row_BD) * earlier:
+            return self._band.pairs(candidate_BD, start, first, tile.row_MD[:earlier])
+        earlier_P = (group_P[:, None] * tile.GROUP + np.arange(tile.GROUP)).ravel() + first
+        later_P = np.repeat(query_P, tile.GROUP) + start
+        valid_P = (earlier_P < later_P) & (earlier_P < first + tile.rows)
+        return self._band.confirm(candidate_BD, earlier_P[valid_P], later_P[valid_P])
 
 
 def gpus() -> int:
@@ -184,6 +208,14 @@ def gpus() -> int:
     import faiss
 
     return faiss.get_num_gpus() if hasattr(faiss, "StandardGpuResources") else 0
+
+
+def flat_index(dimension: int) -> Any:
+    """An exhaustive faiss index of inner products; on all GPUs where faiss-gpu finds some."""
+    import faiss
+
+    index = faiss.IndexFlatIP(dimension)
+    return faiss.index_cpu_to_all_gpus(index) if gpus() else index
 
 
 def engine(name: str, threshold: float, dimension: int) -> Engine:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from synthface import seeds
 from synthface.errors import RecipeError, UsageError
 from synthface.identity import sphere
-from synthface.identity.density import one_thread
 from synthface.identity.prior import Prior
+from synthface.identity.threads import one_blas_thread
 from synthface.recipe.people import PerturbRecipe
 
 Floats = NDArray[np.float32]
@@ -88,8 +88,9 @@ class Perturbation:
         self.settings = settings
         self._seed = seed
         parts: Sequence[Any] = settings.mixture if settings.method == "mixture" else (settings,)
-        calibrate = _Calibration(prior, seed)
-        self.moves = [calibrate.move(part.method, part.target_cosine) for part in parts]
+        with one_blas_thread():
+            calibrate = _Calibration(prior, seed)
+            self.moves = [calibrate.move(part.method, part.target_cosine) for part in parts]
         shares = [part.share for part in settings.mixture] if settings.method == "mixture" else [1.0]
         self._edge_P = np.cumsum(shares)
 
@@ -99,6 +100,10 @@ class Perturbation:
 
     def condition(self, center_D: Floats, identity: int, index: int, redraw: int = 0) -> Floats:
         """The condition of one image, (d,) float32 of unit length; `redraw` counts earlier draws that were refused."""
+        with one_blas_thread():
+            return self._condition(center_D, identity, index, redraw)
+
+    def _condition(self, center_D: Floats, identity: int, index: int, redraw: int) -> Floats:
         if index == 0 and self.settings.center_first:
             return center_D
         rng = seeds.generator(self._seed, "condition", identity, index, redraw)
@@ -118,9 +123,9 @@ class Perturbation:
         """Conditions of images (identity, index), (M, d) float32 unit rows; `center_ND` are all centers."""
         redraw_M = np.zeros(len(identity_M), np.int64) if redraw_M is None else redraw_M
         result_MD = np.empty((len(identity_M), center_ND.shape[1]), np.float32)
-        with one_thread():
+        with one_blas_thread():
             for m, (k, i, r) in enumerate(zip(identity_M, index_M, redraw_M, strict=True)):
-                result_MD[m] = self.condition(center_ND[k], int(k), int(i), int(r))
+                result_MD[m] = self._condition(center_ND[k], int(k), int(i), int(r))
         return result_MD
 
 
@@ -200,13 +205,16 @@ class _Calibration:
 
 
 def _root(excess: Callable[[float], float], solve: Any, target: float, low: float = 0.0, high: float = 1e4) -> float:
-    """Where the falling function `excess` is zero; RecipeError when the target is beyond its range."""
+    """Where the falling function `excess` is zero; RecipeError when the target is beyond its range.
+
+    To six digits: conditions depend on it, and the last digits of a sum are the processor's.
+    """
     if excess(high) > 0:
         raise RecipeError(
             f"perturb.target_cosine {target:g} cannot be reached: even the widest scatter stays nearer to the center.",
             "Choose a larger target_cosine.",
         )
-    return float(solve(excess, low, high, xtol=1e-9))
+    return float(f"{solve(excess, low, high, xtol=1e-12):.6g}")
 
 
 def mean_cosine_of_cone(bound: float, dimension: int) -> float:

@@ -8,6 +8,7 @@ how many identities are wanted, nor on blocks, threads, engines or interruptions
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -21,10 +22,11 @@ from synthface.identity import neighbours
 from synthface.identity.density import DRAW, CandidateStream
 from synthface.identity.embeddings import EmbeddingSet
 from synthface.identity.identities import Identities
-from synthface.identity.neighbours import Engine
+from synthface.identity.neighbours import Engine, Pairs
 from synthface.progress import Progress
 from synthface.recipe.people import IdentitiesRecipe
 
+_LEAST_ACCEPTANCE = 0.05  # for estimates of the work ahead
 _WAVE = 32  # draw blocks whose candidates meet the excluded rows in one pass over them
 Save = Callable[[Identities], None]
 
@@ -102,7 +104,7 @@ class _Sampler:
         """Decides about one block; `following` is the candidate after it."""
         far_B = ~self._engine.near_any(block_BD)
         number_B, block_BD = number_B[far_B], np.ascontiguousarray(block_BD[far_B])
-        kept_K = _greedy(len(block_BD), self._engine.near_pairs(block_BD))[: wanted - self._count]
+        kept_K = greedy(len(block_BD), self._engine.near_pairs(block_BD))[: wanted - self._count]
         if self._count + len(kept_K) == wanted:
             following = number_B[kept_K[-1]] + 1
         self._engine.add(block_BD[kept_K])
@@ -119,6 +121,11 @@ class _Sampler:
             if len(candidate_K) and candidate_K[0] < since:
                 break
         return recent / max(window, 1)
+
+    def candidates_needed(self, wanted: int) -> float:
+        """How many more candidates `wanted` identities will probably take."""
+        acceptance = self.recent_acceptance() if self.next_candidate else 1.0
+        return (wanted - self._count) / max(acceptance, _LEAST_ACCEPTANCE)
 
     def stop_when_out_of_reach(self, wanted: int) -> None:
         """Raises OutOfReachError at the end of a draw block after which hardly any candidate fits."""
@@ -143,12 +150,15 @@ class _Sampler:
         )
 
 
-def _greedy(count: int, pairs: list[tuple[int, int]]) -> NDArray[np.intp]:
-    """Which of `count` candidates stay when, in order, each must be far from every one that stayed before it."""
+def greedy(count: int, pair_P2: Pairs) -> NDArray[np.intp]:
+    """Which of `count` candidates stay when, in order, each must be far from every one that stayed before it.
+
+    pair_P2: near pairs (earlier, later), in the order of the later one.
+    """
     stays = np.ones(count, bool)
-    for earlier, later in sorted(pairs, key=lambda pair: (pair[1], pair[0])):
-        if stays[earlier]:
-            stays[later] = False
+    edges = [*np.flatnonzero(np.diff(pair_P2[:, 1], prepend=-1)).tolist(), len(pair_P2)]
+    for start, stop in itertools.pairwise(edges):
+        stays[pair_P2[start, 1]] = not stays[pair_P2[start:stop, 0]].any()
     return np.flatnonzero(stays)
 
 
@@ -161,21 +171,20 @@ def _candidates(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """The candidates still to be looked at, a draw block at a time, with their numbers, without those near excluded rows.
 
-    Blocks are drawn ahead in a thread. With excluded rows, a wave of blocks is tested in one pass over those rows.
+    A block that will be needed is drawn ahead in a thread. With excluded rows, a wave of blocks is tested in one pass over
+    those rows.
     """
     position = sampler.next_candidate
+    block = position // DRAW
     with ThreadPoolExecutor(max_workers=1) as pool:
-        block = position // DRAW
-        ahead: Future[NDArray[np.float32]] = pool.submit(stream.draw, block)
+        ahead: Future[NDArray[np.float32]] | None = None
         while True:
-            wave = 1
-            if excluded is not None:
-                expected = (wanted - len(sampler)) / max(sampler.recent_acceptance(), 0.05) if len(sampler) else wanted
-                wave = int(np.clip(math.ceil(expected / DRAW), 1, _WAVE))
+            expected = math.ceil(sampler.candidates_needed(wanted) / DRAW)
+            wave = 1 if excluded is None else int(np.clip(expected, 1, _WAVE))
             drawn = []
             for offset in range(wave):
-                drawn.append(ahead.result())
-                ahead = pool.submit(stream.draw, block + offset + 1)
+                drawn.append((ahead or pool.submit(stream.draw, block + offset)).result())
+                ahead = pool.submit(stream.draw, block + offset + 1) if offset + 1 < expected else None
             candidate_WD = np.concatenate(drawn) if wave > 1 else drawn[0]
             number_W = np.arange(block * DRAW, (block + wave) * DRAW, dtype=np.int64)
             usable_W = number_W >= position

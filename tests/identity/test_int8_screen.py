@@ -62,7 +62,7 @@ def test_engines_agree_over_many_tiles_and_crowded_spaces(threshold: float) -> N
         engine.add(x[5_000:9_000])
     for candidates in (x[9_000:], x[8_999:9_001]):
         np.testing.assert_array_equal(one.near_any(candidates), other.near_any(candidates))
-        assert sorted(one.near_pairs(candidates)) == sorted(other.near_pairs(candidates))
+        assert sorted(one.near_pairs(candidates).tolist()) == sorted(other.near_pairs(candidates).tolist())
 
 
 def test_an_empty_index_is_near_to_nobody() -> None:

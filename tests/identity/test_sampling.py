@@ -69,7 +69,7 @@ def test_blocks_decide_exactly_as_the_loop_does_even_at_ties(
     for first in range(0, len(candidates), block):
         rows = candidates[first : first + block]
         far = np.flatnonzero(~index.near_any(rows))
-        stays = far[sample._greedy(len(far), index.near_pairs(np.ascontiguousarray(rows[far])))]
+        stays = far[sample.greedy(len(far), index.near_pairs(np.ascontiguousarray(rows[far])))]
         index.add(np.ascontiguousarray(rows[stays]))
         kept += (stays + first).tolist()
     assert kept == naive(candidates, threshold)
