@@ -130,7 +130,7 @@ def situations() -> Array:
         for name, value in situation.items():
             row[NUISANCE_DIMENSIONS.index(name)] = value
     drawn = []
-    for person in (3, 4):
+    for person in (17, 10):  # a man, a woman
         who = population.identities(0, "portraits", np.full(len(SITUATIONS), person))
         drawn.append(render(who, nuisance, np.arange(len(SITUATIONS))).image_NHWC)
     return sheet(np.concatenate(drawn), 10)
