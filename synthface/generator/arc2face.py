@@ -18,7 +18,13 @@ from synthface.generator import layout, load, noise
 from synthface.generator.conditioning import load_conditioner
 from synthface.generator.control import control_by, control_tensor
 from synthface.generator.decode import decode, downscaling, to_uint8
-from synthface.generator.device import choose_device, choose_dtype, is_out_of_memory, out_of_memory
+from synthface.generator.device import (
+    channels_last_helps,
+    choose_device,
+    choose_dtype,
+    is_out_of_memory,
+    out_of_memory,
+)
 from synthface.generator.lora import lora_file, merge_lora
 from synthface.generator.sampling import Guidance, denoise
 from synthface.generator.schedule import make_scheduler
@@ -60,7 +66,7 @@ class Arc2Face:
                 "Take the autoencoder with which the UNet was trained.",
             )
         self.unet, self.vae, self.conditioner, self.controlnet = unet, vae, conditioner, controlnet
-        self.schedule, self.dimension = schedule, dimension
+        self.schedule, self.dimension, self.channels_last = schedule, dimension, False
         self.image_size = int(unet.config.sample_size) * downscaling(vae)
         self._empty: torch.Tensor | None = None
         self._prompting = threading.Lock()  # while it runs, the conditioner substitutes a token for all threads
@@ -78,13 +84,14 @@ class Arc2Face:
         lora: str | Path | None = _DEFAULT.lora,
         lora_scale: float = 1.0,
         vae: str | Path | None = _DEFAULT.vae,
-        channels_last: bool = _DEFAULT.channels_last,
+        channels_last: bool | None = _DEFAULT.channels_last,
         compile: bool = _DEFAULT.compile,
     ) -> Arc2Face:
         """Reads a checkpoint in the official layout (see `layout`), every tensor of it or none.
 
         model, base: folders or hub ids. controlnet: folder of a ControlNet. lora: update merged into the UNet.
-        vae: another autoencoder, such as the tiny one. channels_last, compile: levers of speed, see docs/generator.md.
+        vae: another autoencoder, such as the tiny one. channels_last (None: where it helps), compile: levers of speed, see
+        docs/generator.md.
 
         Raises InputError for half a checkpoint, other shapes and pickled code; MissingWeightsError when nothing is
         there; ResourceError when the device is not.
@@ -109,9 +116,10 @@ class Arc2Face:
         )
         return generator.to(place, channels_last=channels_last, compile=compile)
 
-    def to(self, device: torch.device, *, channels_last: bool = False, compile: bool = False) -> Arc2Face:
+    def to(self, device: torch.device, *, channels_last: bool | None = None, compile: bool = False) -> Arc2Face:
         """Moves the networks and applies the levers of speed; gives itself."""
-        layout_of = torch.channels_last if channels_last else torch.preserve_format
+        self.channels_last = channels_last_helps(device, self.dtype) if channels_last is None else channels_last
+        layout_of = torch.channels_last if self.channels_last else torch.preserve_format
         self.unet = self.unet.to(device, memory_format=layout_of)
         self.vae = self.vae.to(device, memory_format=layout_of)
         self.conditioner = self.conditioner.to(device)

@@ -38,7 +38,9 @@ class GeneratorRecipe(Section):
     )
     batch_size: int = free(8, "Pictures generated at once.", ge=1)
     batched_guidance: bool = free(True, "Both halves of the guidance in one call of the UNet, or one after the other.")
-    channels_last: bool = free(False, "Memory format of the networks; slower in bfloat16 on a CPU.")
+    channels_last: bool | None = free(
+        None, "Memory format of the networks; null: where it helps (float32 on a CPU, half precision on a GPU)."
+    )
     compile: bool = free(False, "Compile the UNet with torch.compile.")
     vae_slice: int = free(0, "Pictures decoded at once by the VAE; 0: the whole batch.", ge=0)
 
@@ -231,7 +233,7 @@ class GeneratorTrainingRecipe(Section):
         "computed anew whenever a picture is seen.",
     )
     device: str = free("auto", "auto, cpu, cuda or cuda:N; with several processes each takes its own.")
-    channels_last: bool = free(True, "Memory format of the networks; see docs/train-generator.md.")
+    channels_last: bool | None = free(None, "Memory format of the networks; null: where it helps.")
     compile: bool = free(False, "Compile the network with torch.compile.")
     export_dtype: Literal["float32", "bfloat16", "float16"] = free("float32", "Precision of the exported weights.")
     gradient_checkpointing: bool = free(False, "Compute the UNet's activations twice instead of keeping them.")

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from generator_samples import GOLDEN, patterns, write_patch_encoder, write_people
 
 from synthface.generator import Arc2Face
-
-GOLDEN = Path(__file__).parent.parent / "golden" / "arc2face"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,3 +52,16 @@ def stable_diffusion(checkpoint: Path) -> Path:
     shutil.copytree(checkpoint / "arc2face", target / "unet")
     shutil.copytree(checkpoint / "encoder", target / "text_encoder")
     return target
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`faces/` with eight people, `encoder.onnx`, and `faces.npz`, which `synthface embed` made of them."""
+    from synthface.cli import cli
+
+    place = tmp_path_factory.mktemp("world")
+    write_people(place / "faces", patterns(8))
+    encoder = write_patch_encoder(place / "encoder.onnx")
+    command = ["embed", place / "faces", "--encoder", encoder, "--aligned", "--out", place / "faces.npz"]
+    assert cli.run([*map(str, command), "--run", str(place / "run")]) == 0
+    return place

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from generator_samples import GOLDEN
 
-from synthface.generator import Arc2Face
 from synthface.generator.conditioning import token_ids
 from synthface.generator.decode import decode
 from synthface.generator.sampling import Guidance, denoise
@@ -17,18 +16,12 @@ from synthface.generator.schedule import make_scheduler
 
 ARRAYS = 5e-6  # relative L2: prompts and pictures
 LATENTS = 1e-5  # relative L2: UNet output and latents
-PLACE = Path(__file__).parent.parent / "golden" / "arc2face"
 
 
 @pytest.fixture(scope="module")
 def expected():
-    with np.load(PLACE / "expected.npz") as file:
+    with np.load(GOLDEN / "expected.npz") as file:
         return dict(file)
-
-
-@pytest.fixture(scope="module")
-def generator():
-    return Arc2Face.from_pretrained(PLACE / "checkpoint", dtype="float32", device="cpu")
 
 
 def relative(found, wanted) -> float:
@@ -51,8 +44,8 @@ def latents(generator, expected, name, steps, scale, generators=None):
 
 
 def test_the_tokenizer_splits_the_prompts_as_the_official_one(expected):
-    prompt, empty, id_token = token_ids(PLACE / "checkpoint" / "base" / "tokenizer", 77)
-    ids = json.loads((PLACE / "clip_token_ids.json").read_text())["reduced_tokenizer_in_checkpoint"]
+    prompt, empty, id_token = token_ids(GOLDEN / "checkpoint" / "base" / "tokenizer", 77)
+    ids = json.loads((GOLDEN / "clip_token_ids.json").read_text())["reduced_tokenizer_in_checkpoint"]
     assert [prompt, empty] == expected["input_ids"].tolist() == [ids["prompt_ids"], ids["empty_prompt_ids"]]
     assert id_token == ids["id_token_id"]
 
@@ -117,7 +110,7 @@ def test_latents_of_lcm_with_the_official_order_of_noise(generator, expected):
 
 
 def test_schedulers_are_configured_as_the_official_code_configures_them(generator):
-    wanted = json.loads((PLACE / "scheduler_configs.json").read_text())
+    wanted = json.loads((GOLDEN / "scheduler_configs.json").read_text())
     for name, steps in (("DPMSolverMultistepScheduler_25", 25), ("LCMScheduler", 4)):
         config = make_scheduler(name.split("_")[0], generator.schedule, steps, "cpu").config
         for key in ("timestep_spacing", "steps_offset", "solver_order", "algorithm_type", "set_alpha_to_one"):

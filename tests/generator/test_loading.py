@@ -6,11 +6,11 @@ import json
 import pickle
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from generator_samples import GOLDEN
 from safetensors.torch import load_file, save_file
 
 from synthface.errors import InputError, MissingWeightsError, ResourceError, SynthfaceError
@@ -106,16 +106,10 @@ def test_the_text_encoder_is_read_with_and_without_prefix_and_as_safetensors(che
 
 
 def test_half_precision_on_the_disk_does_not_decide_the_precision_of_computing(generator):
-    stored = {value.dtype for value in read_golden().values()}
+    stored = {value.dtype for value in load_file(GOLDEN / "checkpoint" / UNET).values()}
     assert stored == {torch.float16}
     assert generator.dtype == torch.float32
     assert next(generator.conditioner.parameters()).dtype == torch.float32
-
-
-def read_golden():
-    place = Path(__file__).parent.parent / "golden" / "arc2face"
-
-    return load_file(place / "checkpoint" / UNET)
 
 
 def test_a_pickle_with_code_is_not_run(checkpoint, tmp_path):

@@ -95,11 +95,8 @@ def restore(
             f"{latest} was trained with other values: {'; '.join(different)}.",
             "Give those values again, or start in another folder with --out.",
         )
-    _copy(network, read_state_dict(latest / "network.safetensors"), latest)
-    average.average = {
-        key: value.to(average.average[key].device)
-        for key, value in read_state_dict(latest / "average.safetensors").items()
-    }
+    _copy(dict(network.named_parameters()), read_state_dict(latest / "network.safetensors"), latest)
+    _copy(average.average, read_state_dict(latest / "average.safetensors"), latest)
     try:
         rest = torch.load(latest / "optimizer.pt", map_location="cpu", weights_only=True)
         optimizer.load_state_dict(rest["optimizer"])
@@ -113,9 +110,8 @@ def restore(
 
 
 @torch.no_grad()
-def _copy(network: torch.nn.Module, values: dict[str, torch.Tensor], place: Path) -> None:
-    own = dict(network.named_parameters())
+def _copy(own: dict[str, torch.Tensor], values: dict[str, torch.Tensor], place: Path) -> None:
     if set(own) != set(values) or any(own[key].shape != values[key].shape for key in own):
         raise InputError(f"{place} belongs to other networks.", "Start in another folder with --out.")
-    for key, parameter in own.items():
-        parameter.copy_(values[key])
+    for key, value in own.items():
+        value.copy_(values[key])

@@ -50,6 +50,7 @@ def train_autoencoder(
         {**facts, "mirror": settings.mirror, **decisive},
         show_reconstructions(vae, cache, work / "samples"),
         batch_setting="train_generator.vae.batch_size",
+        channels_last=accelerator.device.type == "cuda",  # on a CPU its few channels are slower so
     )
     training = Training(stage, settings, accelerator, work)
     result = training.run()

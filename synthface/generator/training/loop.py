@@ -45,6 +45,7 @@ class Stage:
     show: Callable[[int], None]
     accumulate: int = 1
     batch_setting: str = "train_generator.batch_size"
+    channels_last: bool = False  # where the recipe leaves it open
 
 
 class Training:
@@ -55,7 +56,7 @@ class Training:
         self.device: torch.device = accelerator.device
         self.main: bool = accelerator.is_main_process
         network = stage.network.to(self.device)
-        if recipe.channels_last:
+        if stage.channels_last if recipe.channels_last is None else recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
         self.network = network.train()
         self.average = Average(network, stage.pace.ema_decay)

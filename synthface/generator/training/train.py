@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from synthface import files
-from synthface.generator.device import DTYPES
+from synthface.generator.device import DTYPES, channels_last_helps
 from synthface.generator.pixels import PixelAutoencoder
 from synthface.generator.training import networks
 from synthface.generator.training.cache import cache_latents, cache_pictures, weights_digest
@@ -34,6 +34,7 @@ from synthface.seeds import derive_seed
 
 # the weights of the autoencoder stand for its section
 _NOT_OF_THE_DENOISER = ("vae",)
+_COMPUTED_IN = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ def _denoiser(
         facts,
         show_people(recipe, pairs, reader, unit_ND, parts, work / "samples"),
         settings.accumulate,
+        channels_last=channels_last_helps(accelerator.device, _COMPUTED_IN[accelerator.mixed_precision]),
     )
     return Training(stage, settings, accelerator, work)
 

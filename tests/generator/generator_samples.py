@@ -1,0 +1,56 @@
+"""The golden checkpoint's place, people made of colours, and a recogniser that tells them apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "arc2face"
+
+
+def write_patch_encoder(path: Path, side: int = 32, dimension: int = 16) -> Path:
+    """A recogniser in ONNX: means of patches of 8 × 8 pixels times a fixed random matrix, (n, 3, side, side) → (n, d)."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    weight = np.random.default_rng(0).standard_normal((3 * (side // 8) ** 2, dimension)).astype(np.float32)
+    nodes = [
+        helper.make_node("AveragePool", ["data"], ["pooled"], kernel_shape=[8, 8], strides=[8, 8]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["embedding"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "patches",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["n", 3, side, side])],
+        [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["n", dimension])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    onnx.save(model, str(path))
+    return path
+
+
+def patterns(people: int, side: int = 32) -> np.ndarray:
+    """People as the simplest thing that differs: smooth random colours, (people, side, side, 3) uint8."""
+    import cv2
+
+    coarse = np.random.default_rng(1).uniform(0, 255, (people, 4, 4, 3)).astype(np.float32)
+    return (
+        np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_CUBIC) for one in coarse])
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
+
+
+def write_people(folder: Path, picture_NHWC: np.ndarray, each: int = 1) -> Path:
+    """Class folders with `each` copies of every person's picture, as PNG."""
+    import cv2
+
+    for person, picture in enumerate(picture_NHWC):
+        (folder / f"{person:03d}").mkdir(parents=True)
+        for copy in range(each):
+            cv2.imwrite(str(folder / f"{person:03d}" / f"{copy}.png"), picture[..., ::-1])
+    return folder
