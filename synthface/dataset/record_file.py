@@ -58,6 +58,8 @@ class RecordFile:
         self._words = np.frombuffer(self.view, "<u4", len(self.view) // 4)
         self._row_of: NDArray[np.int64] | None = None
         self._sorted: NDArray[np.int64] | None = None
+        # single elements of a memoryview are plain numbers, several times faster to get than an array's
+        self._offset, self._length, self._whole = self.offset_R.data, self.length_R.data, self.whole_R.data
 
     def __getstate__(self) -> dict[str, Any]:
         kept = ("path", "key_R", "offset_R", "length_R", "whole_R", "rebuilt")
@@ -110,14 +112,16 @@ class RecordFile:
 
     def record(self, row: int) -> Buffer:
         """The bytes of a record: a slice of the file where it is whole, else a copy with its magics restored."""
-        offset = int(self.offset_R[row])
-        if self.whole_R[row]:
-            return self.view[offset + 8 : offset + 8 + int(self.length_R[row])]
-        return recordio.read(self.view, offset)[0]
+        start = self._offset[row] + recordio.HEAD.size
+        if self._whole[row]:
+            return self.view[start : start + self._length[row]]
+        return recordio.read(self.view, start - recordio.HEAD.size)[0]
 
     def read(self, key: int) -> tuple[IRHeader, Buffer]:
         """Header and payload of the record with this key. Raises InputError."""
-        return unpack(self.record(int(self.rows(key))))
+        table = self._row_of
+        row = table.item(key) if table is not None and 0 <= key < len(table) else -1
+        return unpack(self.record(row if row >= 0 else int(self.rows(key))))
 
     def headers(self) -> Headers:
         """All IRHeaders, gathered at once."""
