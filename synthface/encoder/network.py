@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface.errors import InputError, ResourceError
+from synthface.progress import say
 
 Array = NDArray[Any]
 _In = TypeVar("_In")
@@ -38,7 +39,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 class Network:
     """One ONNX network with one input of pictures (B, 3, H, W).
 
-    device: `cpu`, `cuda`, `cuda:1`; None takes a GPU where onnxruntime has one. batched: True runs a batch at once,
+    device: `cpu`, `cuda`, `cuda:1`; None takes a GPU where onnxruntime can use one. batched: True runs a batch at once,
     False one picture a thread; None decides by the device.
     Attributes: `path`, `input_shape`, `output_shapes`, `batched`, `batch_setting` (the recipe key named in errors).
     """
@@ -51,17 +52,16 @@ class Network:
         batch_setting: str = "encoder.batch_size",
     ) -> None:
         self.path, self.batch_setting = Path(path), batch_setting
-        providers = providers_of(device)
-        self.on_gpu = providers[0] != "CPUExecutionProvider"
-        self.batched = self.on_gpu if batched is None else batched
         self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="encoder")
-        content = _any_batch(self.path) if self.batched else str(self.path)
-        self._session = _open_session(self.path, content, providers, single_thread=not self.batched)
+        self._open(providers_of(device), batched)
         if self.on_gpu and "CUDAExecutionProvider" not in self._session.get_providers():
-            raise ResourceError(
-                f"onnxruntime cannot use the GPU for {self.path}: its CUDA libraries did not load.",
-                "Install the CUDA and cuDNN versions that your onnxruntime-gpu needs, or choose --device cpu.",
-            )
+            if device not in (None, "auto"):
+                raise ResourceError(
+                    f"onnxruntime cannot use the GPU for {self.path}: its CUDA libraries did not load, or there is none.",
+                    "Install the CUDA and cuDNN versions that your onnxruntime-gpu needs, or choose --device cpu.",
+                )
+            say(f"onnxruntime found no GPU that it can use: {self.path.name} runs on the CPU.")
+            self._open(["CPUExecutionProvider"], batched)
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
             raise InputError(
@@ -72,6 +72,12 @@ class Network:
         self._input, self._dtype = inputs[0].name, _TYPES[inputs[0].type]
         self.input_shape = list(inputs[0].shape)
         self.output_shapes = [list(output.shape) for output in self._session.get_outputs()]
+
+    def _open(self, providers: list[Any], batched: bool | None) -> None:
+        self.on_gpu = providers[0] != "CPUExecutionProvider"
+        self.batched = self.on_gpu if batched is None else batched
+        content = _any_batch(self.path) if self.batched else str(self.path)
+        self._session = _open_session(self.path, content, providers, single_thread=not self.batched)
 
     def run(self, image_BCHW: NDArray[np.float32]) -> list[Array]:
         """All outputs, each with the pictures' rows one after another along the first axis.

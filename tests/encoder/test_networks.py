@@ -102,7 +102,10 @@ def test_an_absent_gpu_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch)
         providers_of("gpu")
 
 
-def test_a_gpu_is_taken_where_there_is_one(networks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_is_taken_where_there_is_one(
+    networks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     import onnxruntime
 
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -113,6 +116,9 @@ def test_a_gpu_is_taken_where_there_is_one(networks: Path, monkeypatch: pytest.M
     assert providers_of("cpu") == ["CPUExecutionProvider"]
     with pytest.raises(ResourceError, match="its CUDA libraries did not load"):
         Network(networks / "encoder.onnx", "cuda")  # this onnxruntime falls back to the CPU, which is not what was said
+    unasked = Network(networks / "encoder.onnx")
+    assert (unasked.on_gpu, unasked.batched) == (False, False)
+    assert "found no GPU that it can use: encoder.onnx runs on the CPU" in capsys.readouterr().err
 
 
 class Small:

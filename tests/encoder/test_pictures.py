@@ -86,6 +86,7 @@ def test_pictures_are_turned_upright(orientation: int, form: str) -> None:
     np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=2)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_a_damaged_exif_segment_leaves_the_pixels() -> None:
     data = jpeg(IMAGE)
     broken = b"Exif\0\0" + b"MM\0*\xff\xff\xff\xff"
@@ -107,6 +108,7 @@ def test_a_damaged_exif_segment_leaves_the_pixels() -> None:
     ],
     ids=["empty", "text", "cut jpeg", "jpeg head", "cut png", "huge png", "huge jpeg", "large png"],
 )
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_bad_pictures_are_refused_in_one_sentence(tmp_path: Path, data: bytes, reason: str, words: str) -> None:
     path = tmp_path / "bad.jpg"
     path.write_bytes(data)
