@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synthface.dataset.opening import find_record_file
 from synthface.dataset.verify import repair as repairs
-from synthface.dataset.verify.findings import Report
+from synthface.dataset.verify.findings import NAMES, Report
 from synthface.dataset.verify.pictures import check_pictures
 from synthface.dataset.verify.structure import examine
 from synthface.errors import InputError
@@ -26,7 +26,8 @@ def verify(path: str | os.PathLike[str], *, repair: bool = False, workers: int |
     report = Report(path=str(path), repaired=repaired)
     structure = examine(record, report)
     check_pictures(structure, report, workers)
-    report.findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.level))
+    order = list(NAMES)  # causes before consequences
+    report.findings.sort(key=lambda found: (("error", "warning", "note").index(found.level), order.index(found.name)))
     report.seconds = time.monotonic() - began
     return report
 
