@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Numbers = NDArray[np.intp]
+_SLAB = 512  # rows quantised at once: the passes over them stay in the cache
 _SLACK = 1e-5  # covers the rounding of the scales, of δ and of row lengths that are one within 1e-6
 
 
@@ -24,72 +26,62 @@ class Queries:
     """Candidates, as unsigned 8-bit rows around 128 with one scale a row; `error_B` are their δ."""
 
     def __init__(self, row_BD: Floats) -> None:
-        self.row_BD = row_BD
         self.scale_B = np.abs(row_BD).max(axis=1) / 127
         level_BD = np.rint(row_BD * (1 / self.scale_B)[:, None])
         self.error_B = _length(row_BD - level_BD * self.scale_B[:, None])
-        self.level_BD = (level_BD + 128).astype(np.uint8)
+        level_BD += 128
+        self.level_BD = level_BD.astype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.level_BD)
 
     def take(self, chosen_B: NDArray[np.bool_]) -> Queries:
         """The chosen rows only."""
         part = Queries.__new__(Queries)
-        part.row_BD, part.scale_B = self.row_BD[chosen_B], self.scale_B[chosen_B]
-        part.error_B, part.level_BD = self.error_B[chosen_B], self.level_BD[chosen_B]
+        part.scale_B, part.error_B = self.scale_B[chosen_B], self.error_B[chosen_B]
+        part.level_BD = self.level_BD[chosen_B]
         return part
 
 
 class Tile:
     """Up to `capacity` rows of the index, as signed 7-bit columns with one scale for all."""
 
-    GROUP = 32  # rows whose largest product is reported together
-
     def __init__(self, dimension: int, capacity: int) -> None:
         self.rows = 0
+        self.capacity = capacity
         self.error = 0.0
-        self.row_MD = np.empty((capacity, dimension), np.float32)
         self._level_DM = np.zeros((dimension, capacity), np.int8)
         self._scale = 0.0
 
-    @property
-    def full(self) -> bool:
-        return self.rows == len(self.row_MD)
-
-    def add(self, row_MD: Floats) -> int:
-        """Takes as many of the rows as fit; gives their number.
+    def add(self, row_MD: Floats) -> None:
+        """Takes rows, no more than fit.
 
         The first rows fix the scale. A later row that exceeds it is clipped, which only widens the tile's bound.
         """
-        row_MD = row_MD[: len(self.row_MD) - self.rows]
-        if not len(row_MD):
-            return 0
-        if not self._scale:
+        if not self._scale and len(row_MD):
             self._scale = float(np.abs(row_MD).max()) / 63
-        level_MD = np.clip(np.rint(row_MD * (1 / self._scale)), -63, 63)
-        self.error = max(self.error, float(_length(row_MD - level_MD * np.float32(self._scale)).max()))
-        self.row_MD[self.rows : self.rows + len(row_MD)] = row_MD
-        self._level_DM[:, self.rows : self.rows + len(row_MD)] = level_MD.T.astype(np.int8)
-        self.rows += len(row_MD)
-        return len(row_MD)
+        for start in range(0, len(row_MD), _SLAB):
+            slab_MD = row_MD[start : start + _SLAB]
+            level_MD = np.rint(slab_MD * np.float32(1 / self._scale))
+            np.clip(level_MD, -63, 63, out=level_MD)
+            self._level_DM[:, self.rows : self.rows + len(slab_MD)] = level_MD.astype(np.int8).T
+            self.rows += len(slab_MD)
+            level_MD *= np.float32(self._scale)
+            self.error = max(self.error, float(_length(np.subtract(slab_MD, level_MD, out=level_MD)).max()))
 
-    def group(self, number: int) -> Floats:
-        """The float32 rows of one group."""
-        return self.row_MD[number * self.GROUP : min((number + 1) * self.GROUP, self.rows)]
-
-    def suspects(
-        self, queries: Queries, least: float, rows: int | None = None
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """(query, group) pairs in which some row may have a similarity of `least` or more; all others have not.
-
-        Only the first `rows` are looked at (rounded up to a group), all of them by default.
-        """
-        groups = -(-(self.rows if rows is None else min(rows, self.rows)) // self.GROUP)
-        shape = np.array([len(queries.row_BD), groups, self.GROUP])
-        columns = np.ascontiguousarray(self._level_DM[:, : groups * self.GROUP])
-        (best_BG,) = _products(len(columns)).run(None, {"q": queries.level_BD, "t": columns, "shape": shape})
+    def suspects(self, queries: Queries, least: float, rows: int | None = None) -> tuple[Numbers, Numbers]:
+        """(query, row) pairs whose similarity may be `least` or more; all others are below. Of the first `rows` only."""
+        rows = self.rows if rows is None else min(rows, self.rows)
+        if not rows:
+            return np.empty(0, np.intp), np.empty(0, np.intp)
+        columns = np.ascontiguousarray(self._level_DM[:, :rows])
+        (product_BM,) = _products(len(columns)).run(None, {"q": queries.level_BD, "t": columns})
         bound_B = queries.error_B + (1 + queries.error_B) * self.error + _SLACK
-        least_B = np.floor((least - bound_B) / (queries.scale_B * self._scale))
-        query_P, group_P = np.nonzero(best_BG >= least_B[:, None])
-        return query_P, group_P
+        least_B = np.floor((least - bound_B) / (queries.scale_B * self._scale)).astype(np.int64)
+        asked_K = np.flatnonzero(product_BM.max(axis=1) >= least_B)
+        suspect_KM = product_BM[asked_K] >= least_B[asked_K].astype(np.int32)[:, None]
+        query_P, row_P = np.divmod(np.flatnonzero(suspect_KM), rows)
+        return asked_K[query_P], row_P
 
 
 def _length(row_BD: Floats) -> Floats:
@@ -98,23 +90,18 @@ def _length(row_BD: Floats) -> Floats:
 
 @functools.lru_cache(maxsize=4)
 def _products(dimension: int) -> Any:
-    """An onnxruntime session: integer product of (B, d) and (d, M), largest value of each group of columns."""
+    """An onnxruntime session: the integer product of (B, d) and (d, M)."""
     import onnxruntime
     from onnx import TensorProto, helper
 
     graph = helper.make_graph(
-        [
-            helper.make_node("MatMulInteger", ["q", "t", "zero"], ["product"]),
-            helper.make_node("Reshape", ["product", "shape"], ["grouped"]),
-            helper.make_node("ReduceMax", ["grouped"], ["best"], axes=[2], keepdims=0),
-        ],
-        "largest_products",
+        [helper.make_node("MatMulInteger", ["q", "t", "zero"], ["product"])],
+        "products",
         [
             helper.make_tensor_value_info("q", TensorProto.UINT8, [None, dimension]),
             helper.make_tensor_value_info("t", TensorProto.INT8, [dimension, None]),
-            helper.make_tensor_value_info("shape", TensorProto.INT64, [3]),
         ],
-        [helper.make_tensor_value_info("best", TensorProto.INT32, None)],
+        [helper.make_tensor_value_info("product", TensorProto.INT32, None)],
         initializer=[helper.make_tensor("zero", TensorProto.UINT8, [], [128])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)

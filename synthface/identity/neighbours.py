@@ -11,7 +11,7 @@ All engines therefore give the same answer, bit for bit.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,7 +26,7 @@ Bools = NDArray[np.bool_]
 Pairs = NDArray[np.intp]  # (P, 2): earlier and later candidate
 TILE = 4_096  # rows of one index tile
 _QUERIES = 512  # candidates that meet a tile together: their products stay in the cache
-_DENSE = 1 / 64  # when more of the tile is suspect than this, a dense product is cheaper than looking at suspects
+_DENSE = 1 / 256  # when more pairs than this are suspect, a dense product is cheaper than looking at each
 _WORTH_DROPPING = 7 / 8  # rejected candidates are dropped from the questions when no more than this share is left
 
 
@@ -53,45 +53,38 @@ class Band:
         self.low = threshold - sphere.float32_bound(dimension)
         self.high = threshold + sphere.float32_bound(dimension)
 
-    def settle(self, candidate_D: Floats, row_MD: Floats, similarity_M: Floats) -> Bools:
-        """Which of a few rows are too near to one candidate, given their float32 similarities."""
-        near_M = similarity_M >= self.high
-        for m in np.flatnonzero((similarity_M >= self.low) & ~near_M):
-            near_M[m] = sphere.exact_similarity(candidate_D, row_MD[m]) >= self.threshold
-        return near_M
+    def near(self, a_PD: Floats, b_PD: Floats) -> Bools:
+        """Which of the pairs of rows are too near."""
+        return self._decided(np.einsum("pd,pd->p", a_PD, b_PD), lambda p: (a_PD[p], b_PD[p]))
 
-    def any_near(self, candidate_BD: Floats, row_MD: Floats) -> Bools:
-        """For each candidate: is any of `row_MD` too near? By one dense float32 product."""
-        similarity_BM = candidate_BD @ row_MD.T
+    def any_near(self, query_BD: Floats, row_MD: Floats) -> Bools:
+        """For each query: is any of the rows too near? By one dense float32 product."""
+        similarity_BM = query_BD @ row_MD.T
         best_B = similarity_BM.max(axis=1)
         near_B: Bools = best_B >= self.high
         for b in np.flatnonzero(~near_B & (best_B >= self.low)):
-            near_B[b] = self.settle(candidate_BD[b], row_MD, similarity_BM[b]).any()
+            near_M = self._decided(similarity_BM[b], lambda m, b=b: (query_BD[b], row_MD[m]))  # type: ignore[misc]
+            near_B[b] = near_M.any()
         return near_B
 
-    def pairs(self, candidate_BD: Floats, start: int, first: int, row_MD: Floats) -> Pairs:
-        """Near pairs of candidates `start` … with the rows, which are candidates `first` …; by a dense float32 product."""
-        query_BD = candidate_BD[start : start + _QUERIES]
+    def pairs(self, query_BD: Floats, first_query: int, row_MD: Floats, first_row: int) -> Pairs:
+        """Pairs of a row and a later query that are too near, by one dense float32 product.
+
+        The queries are candidates `first_query` …, the rows are candidates `first_row` ….
+        """
         similarity_BM = query_BD @ row_MD.T
-        near_BM = similarity_BM >= self.low
-        near_BM &= np.arange(first, first + len(row_MD)) < np.arange(start, start + len(query_BD))[:, None]
-        later_P, earlier_P = np.nonzero(near_BM)
-        similarity_P = similarity_BM[later_P, earlier_P]
-        return self._confirmed(candidate_BD, earlier_P + first, later_P + start, similarity_P)
+        suspect_BM = similarity_BM >= self.low
+        suspect_BM &= np.arange(first_row, first_row + len(row_MD)) < (first_query + np.arange(len(query_BD)))[:, None]
+        query_P, row_P = np.divmod(np.flatnonzero(suspect_BM), max(len(row_MD), 1))
+        near_P = self._decided(similarity_BM[query_P, row_P], lambda p: (query_BD[query_P[p]], row_MD[row_P[p]]))
+        return np.stack([row_P[near_P] + first_row, query_P[near_P] + first_query], axis=1)
 
-    def confirm(self, candidate_BD: Floats, earlier_P: NDArray[np.intp], later_P: NDArray[np.intp]) -> Pairs:
-        """Which of a few suspected pairs of candidates are near."""
-        similarity_P = np.einsum("pd,pd->p", candidate_BD[earlier_P], candidate_BD[later_P])
-        return self._confirmed(candidate_BD, earlier_P, later_P, similarity_P)
-
-    def _confirmed(
-        self, candidate_BD: Floats, earlier_P: NDArray[np.intp], later_P: NDArray[np.intp], similarity_P: Floats
-    ) -> Pairs:
+    def _decided(self, similarity_P: Floats, pair: Callable[[int], tuple[Floats, Floats]]) -> Bools:
+        """Which float32 similarities mean too near; within their rounding of the threshold the exact value decides."""
         near_P = similarity_P >= self.high
-        for p in np.flatnonzero(~near_P & (similarity_P >= self.low)):
-            pair = candidate_BD[earlier_P[p]], candidate_BD[later_P[p]]
-            near_P[p] = sphere.exact_similarity(*pair) >= self.threshold
-        return np.stack([earlier_P[near_P], later_P[near_P]], axis=1)
+        for p in np.flatnonzero((similarity_P >= self.low) & ~near_P):
+            near_P[p] = sphere.exact_similarity(*pair(int(p))) >= self.threshold
+        return near_P
 
 
 def join(parts: Iterable[Pairs]) -> Pairs:
@@ -129,29 +122,36 @@ class FaissEngine:
 
     def near_pairs(self, candidate_BD: Floats) -> Pairs:
         starts = range(0, len(candidate_BD), _QUERIES)
-        return join(in_order(lambda at: self._band.pairs(candidate_BD, at, 0, candidate_BD[: at + _QUERIES]), starts))
+        parts = in_order(
+            lambda at: self._band.pairs(candidate_BD[at : at + _QUERIES], at, candidate_BD[: at + _QUERIES], 0), starts
+        )
+        return join(parts)
 
 
 class Int8Engine:
     """An 8-bit screen with a proven error bound; only what it cannot rule out is computed in float32.
 
-    For a 512-d prior and a threshold of 0.3 the screen leaves some 10⁻⁶ of the pairs, at two to four times the speed of
-    float32 products on a CPU with VNNI or AMX (docs/decisions/similarity-screen.md).
+    For a 512-d prior and a threshold of 0.3 the screen leaves fewer than one pair in 10,000
+    (docs/decisions/similarity-screen.md).
     """
 
     def __init__(self, threshold: float, dimension: int) -> None:
         self.rows = 0
         self._band = Band(threshold, dimension)
-        self._tiles: list[Tile] = []
+        self._tiles: list[tuple[Tile, Floats]] = []  # 8-bit rows, and the same rows in float32
         self._dimension = dimension
 
     def add(self, row_MD: Floats) -> None:
         done = 0
         while done < len(row_MD):
-            if not self._tiles or self._tiles[-1].full:
-                self._tiles.append(Tile(self._dimension, TILE))
-            done += self._tiles[-1].add(row_MD[done:])
-        self.rows += len(row_MD)
+            if self.rows % TILE == 0:
+                self._tiles.append((Tile(self._dimension, TILE), np.empty((TILE, self._dimension), np.float32)))
+            tile, kept_MD = self._tiles[-1]
+            part_MD = row_MD[done : done + TILE - tile.rows]
+            kept_MD[tile.rows : tile.rows + len(part_MD)] = part_MD
+            tile.add(part_MD)
+            done += len(part_MD)
+            self.rows += len(part_MD)
 
     def near_any(self, candidate_BD: Floats) -> Bools:
         parts = [candidate_BD[start : start + _QUERIES] for start in range(0, len(candidate_BD), _QUERIES)]
@@ -161,8 +161,8 @@ class Int8Engine:
         near_B = np.zeros(len(candidate_BD), bool)
         asked_B = np.arange(len(candidate_BD))  # the candidates that `queries` holds
         queries = Queries(candidate_BD)
-        for tile in self._tiles:
-            near_B[asked_B] |= self._near_tile(queries, tile)
+        for tile, row_MD in self._tiles:
+            near_B[asked_B] |= self._near_tile(candidate_BD[asked_B], queries, tile, row_MD[: tile.rows])
             left_B = ~near_B[asked_B]
             if left_B.mean() < _WORTH_DROPPING:
                 asked_B, queries = asked_B[left_B], queries.take(left_B)
@@ -170,15 +170,12 @@ class Int8Engine:
                 break
         return near_B
 
-    def _near_tile(self, queries: Queries, tile: Tile) -> Bools:
-        near_B = np.zeros(len(queries.row_BD), bool)
-        query_P, group_P = tile.suspects(queries, self._band.low)
-        if len(query_P) * tile.GROUP > _DENSE * len(near_B) * tile.rows:
-            return self._band.any_near(queries.row_BD, tile.row_MD[: tile.rows])
-        for b, group in zip(query_P, group_P, strict=True):
-            if not near_B[b]:
-                row_GD = tile.group(group)
-                near_B[b] = self._band.settle(queries.row_BD[b], row_GD, row_GD @ queries.row_BD[b]).any()
+    def _near_tile(self, query_BD: Floats, queries: Queries, tile: Tile, row_MD: Floats) -> Bools:
+        query_P, row_P = tile.suspects(queries, self._band.low)
+        if len(query_P) > _DENSE * len(query_BD) * len(row_MD):
+            return self._band.any_near(query_BD, row_MD)
+        near_B = np.zeros(len(query_BD), bool)
+        near_B[query_P[self._band.near(query_BD[query_P], row_MD[row_P])]] = True
         return near_B
 
     def near_pairs(self, candidate_BD: Floats) -> Pairs:
@@ -192,15 +189,18 @@ class Int8Engine:
 
     def _pairs_in_tile(self, candidate_BD: Floats, tile: Tile, first: int, start: int) -> Pairs:
         """Near pairs of candidates `start` … with the earlier ones in `tile`, whose first row is candidate `first`."""
-        queries = Queries(candidate_BD[start : start + _QUERIES])
-        earlier = min(tile.rows, start + len(queries.row_BD) - first)
-        query_P, group_P = tile.suspects(queries, self._band.low, earlier)
-        if len(query_P) * tile.GROUP > _DENSE * len(queries.row_BD) * earlier:
-            return self._band.pairs(candidate_BD, start, first, tile.row_MD[:earlier])
-        earlier_P = (group_P[:, None] * tile.GROUP + np.arange(tile.GROUP)).ravel() + first
-        later_P = np.repeat(query_P, tile.GROUP) + start
-        valid_P = (earlier_P < later_P) & (earlier_P < first + tile.rows)
-        return self._band.confirm(candidate_BD, earlier_P[valid_P], later_P[valid_P])
+        query_BD = candidate_BD[start : start + _QUERIES]
+        earlier_MD = candidate_BD[first : min(first + tile.rows, start)]
+        found = []
+        if start < first + tile.rows:  # among themselves: each is its own suspect, so a dense product is cheaper
+            found.append(self._band.pairs(query_BD, start, query_BD, start))
+        query_P, row_P = tile.suspects(Queries(query_BD), self._band.low, len(earlier_MD))
+        if len(query_P) > _DENSE * len(query_BD) * len(earlier_MD):
+            found.append(self._band.pairs(query_BD, start, earlier_MD, first))
+        else:
+            near_P = self._band.near(query_BD[query_P], earlier_MD[row_P])
+            found.append(np.stack([row_P[near_P] + first, query_P[near_P] + start], axis=1))
+        return join(found)
 
 
 def gpus() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from typing import Any
 
@@ -17,19 +18,34 @@ Floats = NDArray[np.floating]
 def equal_error_rate(genuine_G: Floats, impostor_I: Floats) -> float:
     """The rate at which as many genuine pairs are refused as impostor pairs are accepted, 0…1.
 
-    Over all thresholds that lie between scores, linearly interpolated at the crossing (ISO/IEC 19795-1).
+    Over all thresholds that lie between scores, linearly interpolated at the crossing (ISO/IEC 19795-1). The crossing is
+    found by bisection: beside the two sorted arrays no memory is taken, whatever the number of scores.
     """
-    score_S = np.unique(np.concatenate([genuine_G, impostor_I]))
     genuine_G, impostor_I = np.sort(genuine_G), np.sort(impostor_I)
-    # accepting scores >= t, for t = each score and one beyond the largest
-    refused_S = np.append(np.searchsorted(genuine_G, score_S, "left"), len(genuine_G)) / len(genuine_G)
-    accepted_S = 1 - np.append(np.searchsorted(impostor_I, score_S, "left"), len(impostor_I)) / len(impostor_I)
-    gap_S = refused_S - accepted_S
-    after = int(np.argmax(gap_S >= 0))
-    if after == 0 or gap_S[after] == 0:
-        return float((refused_S[after] + accepted_S[after]) / 2)
-    share = -gap_S[after - 1] / (gap_S[after] - gap_S[after - 1])
-    return float(refused_S[after - 1] + share * (refused_S[after] - refused_S[after - 1]))
+
+    def rates(threshold: float) -> tuple[float, float]:
+        """Shares of genuine pairs refused and of impostor pairs accepted, when scores >= threshold are accepted."""
+        refused = np.searchsorted(genuine_G, threshold, "left") / len(genuine_G)
+        return float(refused), float(1 - np.searchsorted(impostor_I, threshold, "left") / len(impostor_I))
+
+    def crossed(threshold: float) -> bool:
+        refused, accepted = rates(threshold)
+        return refused >= accepted
+
+    # the lowest score at which the rates have crossed; beyond the largest score they have
+    firsts = [
+        score_S[place]
+        for score_S in (genuine_G, impostor_I)
+        if (place := bisect.bisect_left(score_S, True, key=crossed)) < len(score_S)
+    ]
+    after = min(firsts, default=np.inf)
+    befores = [score_S[np.searchsorted(score_S, after, "left") - 1] for score_S in (genuine_G, impostor_I) if score_S[0] < after]  # fmt: skip
+    refused, accepted = rates(after)
+    if not befores or refused == accepted:
+        return (refused + accepted) / 2
+    refused_before, accepted_before = rates(max(befores))
+    share = (accepted_before - refused_before) / (refused - accepted + accepted_before - refused_before)
+    return refused_before + share * (refused - refused_before)
 
 
 def d_prime(genuine_G: Floats, impostor_I: Floats) -> float:

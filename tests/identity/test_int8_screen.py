@@ -34,7 +34,7 @@ def test_every_pair_above_the_bound_is_a_suspect(
     tile.add(x[rows // 2 + 1 :])
     suspects = set(zip(*(part.tolist() for part in tile.suspects(Queries(queries), least)), strict=True))
     for q, m in np.argwhere(queries.astype(np.float64) @ x.T.astype(np.float64) >= least):
-        assert (q, m // Tile.GROUP) in suspects
+        assert (q, m) in suspects
 
 
 def test_the_screen_leaves_few_suspects_in_a_wide_space() -> None:
@@ -46,10 +46,12 @@ def test_the_screen_leaves_few_suspects_in_a_wide_space() -> None:
     assert len(query) < 20
 
 
-def test_a_full_tile_takes_what_fits() -> None:
-    x = sphere.normalize(np.random.default_rng(0).standard_normal((10, 4)))
-    tile = Tile(4, 6)
-    assert (tile.add(x), tile.full, tile.add(x)) == (6, True, 0)
+def test_only_the_first_rows_are_looked_at_where_that_is_asked_for() -> None:
+    x = sphere.normalize(np.random.default_rng(0).standard_normal((200, 16)))
+    tile = Tile(16, 256)
+    tile.add(x)
+    _, rows = tile.suspects(Queries(x), 0.9, rows=77)
+    assert set(rows.tolist()) == set(range(77))
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.15, 0.3])
