@@ -27,6 +27,8 @@ from synthface.dataset import open_dataset
 from synthface.dataset.record_file import open_records
 from synthface.dataset.record_writer import RecordWriter
 from synthface.dataset.records import RecordDataset
+from synthface.dataset.verify import verify
+from synthface.dataset.verify.pool import available_cores
 from synthface.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,6 +98,7 @@ def ours(stem: Path, payloads: list[bytes], count: int, decoded: int) -> dict[st
     times["random_decode"] = seconds(lambda: [data.image(key) for key in keys[:decoded]])
     with tempfile.TemporaryDirectory(dir=stem.parent) as folder:
         times["write"] = seconds(lambda: write(Path(folder) / "w", payloads, count))
+    times["verify"] = verify(record).seconds
     return times
 
 
@@ -159,6 +162,11 @@ def summary(
         "open_seconds": {
             "ours": round(statistics.median(part["open"] for part in mine), 4),
             "mxnet": round(statistics.median(part["open"] for part in peers), 4),
+        },
+        "verify": {
+            "images_per_second": round(rate("verify", mine)),
+            "minutes_for_500000": round(500_000 / rate("verify", mine) / 60, 2),
+            "processes": available_cores(),
         },
         **rows,
     }

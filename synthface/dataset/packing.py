@@ -81,7 +81,7 @@ def _check_space(laid: plan.Plan, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"The dataset needs {needed / 1e9:,.2f} GB, {folder.parent} has {free / 1e9:,.2f} GB free.",
+            f"The dataset needs {needed / 1e6:,.1f} MB, {folder.parent} has {free / 1e6:,.1f} MB free.",
             "Free some space, or choose another place.",
         )
 

@@ -6,8 +6,10 @@ import itertools
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import pytest
 from dataset_samples import Shard, jpeg, picture_number, row
 
 from synthface import files
-from synthface.dataset import ShardWriter, open_dataset, pack, packing, publish
+from synthface.dataset import ShardWriter, open_dataset, pack, packing, publish, recordio
 from synthface.dataset.record_file import open_records
 from synthface.dataset.records import RecordDataset
 from synthface.dataset.verify import verify
@@ -268,7 +270,7 @@ def test_a_dataset_that_will_not_fit_is_told_before_it_is_copied(
 ) -> None:
     path = shard("a", [(0, 0)])
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10_000, 9_900, 100))
-    with pytest.raises(OutputError, match=r"needs .* GB free"):
+    with pytest.raises(OutputError, match=r"needs .* MB free"):
         pack([path], tmp_path / "d", PackRecipe(), 0)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["shards"]
 
@@ -316,3 +318,48 @@ def test_memory_of_packing_does_not_grow_with_the_dataset(tmp_path: Path) -> Non
         peaks.append(int(done.stdout) / 1024)
     assert (tmp_path / "d24/train.rec").stat().st_size > 72 << 20
     assert peaks[1] - peaks[0] < 40  # MiB; windows are of 32 MiB, the larger dataset is 65 MiB larger
+
+
+@pytest.mark.slow
+def test_a_pack_killed_at_any_moment_starts_again(shard: Shard, tmp_path: Path) -> None:
+    """As the tests above, but by the clock, in a process that knows nothing of it."""
+    shards = [shard(f"{n}", [(n * 10 + identity, index) for identity in range(10) for index in range(20)]) for n in range(10)]  # fmt: skip
+    command = [sys.executable, "-c", "from synthface.cli import main; main()", "pack", str(shards[0].parent), "--out", str(tmp_path / "d")]  # fmt: skip
+    rng = np.random.default_rng(0)
+    started = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    whole = time.monotonic() - started
+    truth = (tmp_path / "d/train.rec").read_bytes()
+    killed = 0
+    for _ in range(40):
+        shutil.rmtree(tmp_path / "d", ignore_errors=True)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=float(rng.uniform(0.3, 1.1)) * whole)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+        if (tmp_path / "d").exists():
+            assert (tmp_path / "d/train.rec").read_bytes() == truth
+            assert verify(tmp_path / "d", workers=1).ok
+    assert killed > 5
+    shutil.rmtree(tmp_path / "d", ignore_errors=True)
+    subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / "d/train.rec").read_bytes() == truth
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["d", "shards"]
+
+
+@pytest.mark.slow
+def test_a_record_of_600_mib_in_two_parts_is_put_together(tmp_path: Path) -> None:
+    """No writer makes it, but nothing forbids it to a reader; the file is sparse."""
+    first, last = (512 << 20) - 8, 88 << 20
+    with open(tmp_path / "a.rec", "wb") as file:
+        file.write(struct.pack("<II", recordio.MAGIC, 1 << 29 | first))
+        file.seek(8 + first)
+        file.write(struct.pack("<II", recordio.MAGIC, 3 << 29 | last))
+        file.truncate(16 + first + last)
+    (tmp_path / "a.idx").write_text("0\t0\n")
+    record = open_records(tmp_path / "a.rec").record(0)
+    assert len(record) == first + 4 + last
+    assert bytes(record[first : first + 4]) == recordio.MAGIC_BYTES

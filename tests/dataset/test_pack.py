@@ -263,3 +263,20 @@ def test_the_command_packs_shards_and_says_what_it_did(synthface: Run, shard: Sh
     assert "1 identities with too few" in synthface(
         "pack", tmp_path / "shards", "--out", tmp_path / "d", "--overwrite", "--min-images", 2
     ).out  # fmt: skip
+
+
+def test_windows_and_row_groups_do_not_show_in_the_result(
+    shard: Shard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = np.random.default_rng(0).permutation([(identity, index) for identity in range(11) for index in range(4)])
+    shards = [shard(f"{n}", [tuple(p) for p in pictures[n::3].tolist()]) for n in range(3)]
+    settings = PackRecipe(order="shuffled", extra_center_copies=1)
+    pack(shards, tmp_path / "large", settings, 0)
+    monkeypatch.setattr("synthface.dataset.packing._WINDOW_PICTURES", 5)
+    monkeypatch.setattr(manifest, "ROW_GROUP", 7)
+    pack(shards, tmp_path / "small", settings, 0)
+    for name in FILES - {"manifest.parquet"}:
+        assert (tmp_path / "large" / name).read_bytes() == (tmp_path / "small" / name).read_bytes(), name
+    tables = [manifest.read(tmp_path / name / "manifest.parquet") for name in ("large", "small")]
+    assert tables[0].equals(tables[1])
+    assert len(tables[0]) == 55
