@@ -229,7 +229,7 @@ class GeneratorTrainingRecipe(Section):
     precision: Literal["auto", "no", "bf16", "fp16"] = decisive("auto", "Autocast; auto: bf16 where the device has it.")
     cache_latents: bool = decisive(
         True,
-        "Latents are computed once and kept (mean and deviation in half precision, 32 KB a view at 512 pixels); false: "
+        "Latents are computed once and kept (mean and deviation in half precision, 64 KB a view at 512 pixels); false: "
         "computed anew whenever a picture is seen.",
     )
     device: str = free("auto", "auto, cpu, cuda or cuda:N; with several processes each takes its own.")

@@ -16,14 +16,15 @@ class FrozenRecogniser:
         from synthface.encoder import open_encoder
 
         encoder: Any = open_encoder(name, device=str(device))
-        network = getattr(encoder, "module", None)
+        embedder = getattr(encoder, "embedder", None)
+        network = getattr(embedder, "module", None)
         if not isinstance(network, torch.nn.Module):
             raise RecipeError(
                 f"{setting}: {name} is no recogniser of train-fr, and gradients do not pass through ONNX.",
                 "Name a checkpoint that train-fr wrote, or null.",
             )
         self.network = network.to(device).eval().requires_grad_(False)
-        self.side, self.reversed = int(encoder.image_size), getattr(encoder, "color", "rgb") == "bgr"
+        self.side, self.reversed = int(encoder.image_size), getattr(embedder, "color", "rgb") == "bgr"
         self.sha256 = encoder.provenance.sha256
 
     def __call__(self, picture_BCHW: torch.Tensor) -> torch.Tensor:

@@ -76,7 +76,7 @@ class CachedPixels:
 
 
 class Encoded:
-    """Pictures decoded and encoded when they are asked for: slower, and nothing is stored (42M latents are 3 TB).
+    """Pictures decoded and encoded when they are asked for: slower, and nothing is stored (latents of 42M pictures are 5 TB).
 
     Raises InputError when more pictures than the share `max_corrupt` of all turn out to be damaged.
     """
