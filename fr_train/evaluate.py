@@ -78,14 +78,15 @@ def measure(
     dist_N: NDArray[np.float64], issame_N: NDArray[np.bool_], settings: EvaluateRecipe, seed: int = 0
 ) -> dict[str, Any]:
     """The figures of one set of pairs; `threshold` is a squared distance, `cosine_threshold` the same as a cosine."""
-    folds = verification.usable_folds(issame_N, settings.folds)
+    folds = settings.folds
     result = verification.accuracy(dist_N, issame_N, folds)
+    tar_folds = verification.usable_folds(issame_N, folds)
     tar: dict[str, float] = {}
     tar_std: dict[str, float] = {}
     for far in settings.far:
         at_far = None
-        if far >= verification.smallest_far(issame_N, folds):  # below, the pairs cannot tell such a rate from none
-            at_far = verification.tar_at_far(dist_N, issame_N, far, folds)
+        if far >= verification.smallest_far(issame_N, tar_folds):  # below, the pairs cannot tell such a rate from none
+            at_far = verification.tar_at_far(dist_N, issame_N, far, tar_folds)
         if at_far is not None:
             tar[far_name(far)], tar_std[far_name(far)] = at_far.tar, at_far.std
     interval = None
@@ -101,6 +102,7 @@ def measure(
         "cosine_threshold": 1 - result.threshold / 2,
         "tar": tar,
         "tar_std": tar_std,
+        "tar_folds": tar_folds,
         "separation": verification.separation(dist_N, issame_N),
     }
 
@@ -138,6 +140,6 @@ def _folds_warning(benchmark: bins.VerificationSet, folds: int) -> str | None:
     if usable == folds:
         return None
     return (
-        f"With {folds} folds, a fold of {benchmark.name} holds pairs of one kind only; {usable} folds are used, "
-        f"the largest number for which the protocol is defined."
+        f"With {folds} folds, a fold of {benchmark.name} holds pairs of one kind only, and TAR is not defined: it is told "
+        f"for {usable} folds, the largest number for which it is."
     )

@@ -100,8 +100,8 @@ def smallest_far(issame_N: NDArray[np.bool_], folds: int = 10) -> float:
 def usable_folds(issame_N: NDArray[np.bool_], folds: int = 10) -> int:
     """The largest number of folds up to `folds` in which every fold holds pairs of both kinds; `folds` where none is.
 
-    A set cut out of a benchmark may alternate in blocks that nearly coincide with ten folds. A threshold is then learned
-    from the wrong mixture of pairs, and TAR has no meaning: insightface's code divides by zero.
+    A set cut out of a benchmark may alternate in blocks that coincide with ten folds. TAR at a FAR has then no meaning:
+    insightface's code divides by zero.
     """
     for number in range(min(folds, len(issame_N)), 1, -1):
         fold_N = _folds(len(issame_N), number)

@@ -107,7 +107,7 @@ def test_channels_last_gives_the_same_embedding(narrow: Callable[[str], nn.Modul
     torch.testing.assert_close(last_BD, plain_BD, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["ir_101", "ir_se_50", "r50", "mobilefacenet", "small"])
+@pytest.mark.parametrize("name", ["ir_se_50", "r18", "mobilefacenet", "small"])
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     with torch.device("meta"):
         network = on_paper(name).train()

@@ -1,0 +1,147 @@
+"""A trained network leaves the house as ONNX for insightface and as an encoder of the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fr_train import export, weights
+from fr_train.encoder import BATCH
+from fr_train.models import OnnxEmbedder, TorchEmbedder, export_onnx, export_safetensors, open_model
+from synthface.encoder import open_encoder
+from synthface.errors import InputError, MissingWeightsError, UsageError
+
+
+def faces(number: int, size: int = 112) -> np.ndarray:
+    return np.random.default_rng(number).integers(0, 256, (number, size, size, 3), dtype=np.uint8)
+
+
+def settled(network: nn.Module) -> nn.Module:
+    """The network with running statistics that some images left, so that evaluation mode means something."""
+    network.train()
+    with torch.no_grad():
+        for seed in range(3):
+            network(torch.rand(4, 3, 112, 112, generator=torch.Generator().manual_seed(seed)) * 2 - 1)
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("family", "color"),
+    [("adaface", "bgr"), ("insightface", "rgb"), ("mobilefacenet", "rgb"), ("small", "rgb"), ("small", "bgr")],
+)
+def test_insightface_loads_the_export_and_gives_the_same_embedding(
+    narrow: Callable[[str], nn.Module], tmp_path: Path, family: str, color: str
+) -> None:
+    from insightface import model_zoo
+
+    embedder = TorchEmbedder(settled(narrow(family)), "ours", color)
+    export_onnx(embedder, tmp_path / "recogniser.onnx")
+    recogniser: Any = model_zoo.get_model(str(tmp_path / "recogniser.onnx"), providers=["CPUExecutionProvider"])
+    recogniser.prepare(ctx_id=-1)
+    assert (recogniser.taskname, recogniser.input_size) == ("recognition", (112, 112))
+    image_BHWC = faces(3)
+    theirs_BD = recogniser.get_feat([image[..., ::-1] for image in image_BHWC])  # it takes OpenCV's BGR
+    np.testing.assert_allclose(theirs_BD, embedder(image_BHWC), rtol=1e-3, atol=1e-4)
+    again = OnnxEmbedder(tmp_path / "recogniser.onnx")
+    np.testing.assert_allclose(again(image_BHWC), embedder(image_BHWC), rtol=1e-3, atol=1e-4)
+
+
+def test_the_exported_network_is_left_as_it_was(narrow: Callable[[str], nn.Module], tmp_path: Path) -> None:
+    network = narrow("small").train()
+    export.to_onnx(network, tmp_path / "a.onnx")
+    assert network.training
+
+
+def test_image_sizes_that_insightface_would_mistake_are_refused(
+    narrow: Callable[[str], nn.Module], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="takes no recogniser for images of 96×96"):
+        export.to_onnx(narrow("small"), tmp_path / "a.onnx", image_size=96)
+    assert not (tmp_path / "a.onnx").exists()
+
+
+def test_what_is_onnx_already_is_not_written_again(narrow: Callable[[str], nn.Module], tmp_path: Path) -> None:
+    export.to_onnx(narrow("small"), tmp_path / "a.onnx")
+    model = open_model(tmp_path / "a.onnx", device="cpu")
+    with pytest.raises(UsageError, match="is an ONNX network already"):
+        export_onnx(model, tmp_path / "b.onnx")
+    with pytest.raises(UsageError, match="Only checkpoints can be written"):
+        export_safetensors(model, tmp_path / "b.safetensors")
+
+
+def test_onnx_files_that_are_no_recognisers_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "torn.onnx").write_bytes(b"\x08\x07")
+    with pytest.raises(InputError, match="cannot be opened as an ONNX network"):
+        open_model(tmp_path / "torn.onnx")
+    with pytest.raises(InputError, match="There is no network"):
+        open_model(tmp_path / "absent.onnx")
+    torch.onnx.export(nn.Linear(3, 2), (torch.zeros(1, 3),), str(tmp_path / "flat.onnx"), dynamo=False)
+    with pytest.raises(InputError, match="is not a face recogniser: its input is"):
+        open_model(tmp_path / "flat.onnx")
+    torch.onnx.export(nn.Conv2d(3, 4, 3), (torch.zeros(1, 3, 112, 112),), str(tmp_path / "map.onnx"), dynamo=False)
+    with pytest.raises(InputError, match="is not a face recogniser: it has 1 outputs, the first of shape"):
+        open_model(tmp_path / "map.onnx")
+
+
+def test_a_graph_exported_for_one_image_at_a_time_takes_any_number(
+    narrow: Callable[[str], nn.Module], tmp_path: Path
+) -> None:
+    network = settled(narrow("small"))
+    torch.onnx.export(network, (torch.zeros(2, 3, 112, 112),), str(tmp_path / "fixed.onnx"), dynamo=False)
+    fixed, free = OnnxEmbedder(tmp_path / "fixed.onnx"), TorchEmbedder(network, "free")
+    image_BHWC = faces(5)
+    np.testing.assert_allclose(fixed(image_BHWC), free(image_BHWC), rtol=1e-3, atol=1e-4)
+
+
+@pytest.fixture
+def recogniser(narrow: Callable[[str], nn.Module], tmp_path: Path) -> Path:
+    path = tmp_path / "recogniser.safetensors"
+    weights.save(path, settled(narrow("small")), backbone="small", color="rgb")
+    return path
+
+
+def test_the_pipeline_opens_a_safetensors_recogniser_by_its_entry_point(recogniser: Path) -> None:
+    encoder = open_encoder(recogniser, device="cpu")
+    assert (encoder.dimension, encoder.image_size) == (16, 112)
+    assert encoder.provenance.facts()["name"] == str(recogniser)
+    assert len(encoder.provenance.facts()["sha256"]) == 64
+    image_BHWC = faces(3)
+    expected_BD = open_model(recogniser, device="cpu")(image_BHWC)
+    np.testing.assert_allclose(encoder.embed(image_BHWC), expected_BD, rtol=1e-3, atol=1e-4)
+    assert encoder.embed(image_BHWC[:0]).shape == (0, 16)
+
+
+def test_foreign_checkpoints_are_encoders_too(golden: Path) -> None:
+    image_BHWC = np.random.RandomState(7).randint(0, 256, (3, 112, 112, 3)).astype(np.uint8)
+    embedding_BD = open_encoder(golden / "insightface" / "mbf_narrow.pt", device="cpu").embed(image_BHWC)
+    with np.load(golden / "insightface" / "mbf_narrow_io.npz") as numbers:
+        np.testing.assert_allclose(embedding_BD, numbers["embedding"], rtol=1e-3, atol=1e-4)
+
+
+def test_a_face_has_the_same_embedding_to_the_last_bit_in_any_company(recogniser: Path) -> None:
+    encoder = open_encoder(recogniser, device="cpu")
+    image_BHWC = faces(2 * BATCH["cpu"] + 3)
+    together_BD = encoder.embed(image_BHWC)
+    for index in (0, 5, BATCH["cpu"], len(image_BHWC) - 1):
+        assert np.array_equal(encoder.embed(image_BHWC[index : index + 1])[0], together_BD[index])
+    order = np.random.default_rng(0).permutation(len(image_BHWC))
+    assert np.array_equal(encoder.embed(image_BHWC[order]), together_BD[order])
+
+
+def test_crops_of_another_size_are_resized_and_other_arrays_refused(recogniser: Path) -> None:
+    encoder = open_encoder(recogniser, device="cpu")
+    assert encoder.embed(faces(2, 128)).shape == (2, 16)
+    assert encoder.embed(faces(2, 64)).shape == (2, 16)
+    with pytest.raises(InputError, match="The crops are float64"):
+        encoder.embed(faces(2).astype(float))  # type: ignore[arg-type]
+
+
+def test_a_name_that_is_no_file_says_so() -> None:
+    with pytest.raises((InputError, MissingWeightsError), match="absent"):
+        open_encoder("absent.safetensors")
