@@ -218,6 +218,21 @@ class GeneratorTrainingRecipe(Section):
     condition_dropout: float = decisive(
         0.1, "Share of pictures trained with the empty prompt, for guidance.", ge=0.0, le=1.0
     )
+    identity_loss_weight: float = decisive(
+        0.0,
+        "Weight of 1 − similarity of the predicted clean picture's embedding to the condition; 0: none, as the paper.",
+        ge=0.0,
+    )
+    identity_encoder: str | None = decisive(
+        None,
+        "The recogniser of train-fr that this similarity is measured by; null: encoder.model, whose embeddings these are.",
+    )
+    identity_least_signal: float = decisive(
+        0.5,
+        "Pictures count whose signal is at least this share of the variance: with more noise the prediction is a mean face.",
+        ge=0.0,
+        le=1.0,
+    )
     learning_rate: float = decisive(1e-6, "AdamW's step size.", gt=0.0)
     warmup_steps: int = decisive(500, "Steps over which the step size grows to its value.", ge=0)
     weight_decay: float = decisive(1e-2, "AdamW's weight decay.", ge=0.0)

@@ -8,7 +8,7 @@ cache.py        latents (or small pictures) encoded once and memory-mapped
 networks.py     the small networks of a recipe
 vocabulary.py   a CLIP tokenizer of the five words that the prompt needs
 finetune.py     networks to go on from: Stable Diffusion 1.5, or Arc2Face
-denoiser.py     the noise-prediction loss
+denoiser.py     the noise-prediction loss; identity_loss.py: an optional term of it
 autoencoder.py  the loss of a latent generator's first stage; first_stage.py: its training
 perceptual.py   errors as a recogniser sees them
 loop.py         steps, log, checkpoints, signals: the same for both stages

@@ -88,7 +88,9 @@ def restore(
     latest = checkpoints[-1]
     state = files.read_json(latest / "state.json")
     different = [
-        f"{key}: {state.get(key)!r} there, {value!r} now" for key, value in facts.items() if state.get(key) != value
+        f"{key}: {state[key]!r} there, {value!r} now"
+        for key, value in facts.items()
+        if key in state and state[key] != value  # a key of a later version says what was not there to be chosen
     ]
     if different:
         raise RunConflictError(

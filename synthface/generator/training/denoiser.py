@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from synthface.generator.training.identity_loss import IdentityLoss
 from synthface.generator.training.order import Order
 from synthface.generator.training.source import Source
 from synthface.recipe.pictures import GeneratorTrainingRecipe
@@ -61,18 +62,20 @@ class NoisePrediction:
         recipe: GeneratorTrainingRecipe,
         seed: int,
         device: torch.device,
+        identity: IdentityLoss | None = None,
     ) -> None:
         from diffusers import DDPMScheduler
 
         self.source, self.unit_ND, self.recipe, self.seed, self.device = source, unit_ND, recipe, seed, device
         self.scheduler = DDPMScheduler.from_config(schedule)
+        self.identity = identity
         self.prediction = str(self.scheduler.config.prediction_type)
         self.order = Order(source.usable(), seed)
         alpha_T = self.scheduler.alphas_cumprod.double()
         self.weight_T = _loss_weights(alpha_T / (1 - alpha_T), recipe.min_snr_gamma, self.prediction).to(device)
 
     def __call__(self, network: Any, samples: Sequence[int]) -> dict[str, torch.Tensor]:
-        """`loss`, and without its weighting `error`."""
+        """`loss`; without any weighting `error`; and `identity`, 1 − similarity, where that is a part of the loss."""
         row_B = self.order[samples]
         draws = self._draw(samples)
         clean_BCHW, good_B = self.source.latents(row_B, draws.mirrored_B, draws.posterior_BCHW)
@@ -84,7 +87,15 @@ class NoisePrediction:
         error_B = (prediction_BCHW - target_BCHW).square().mean((1, 2, 3))
         if good_B is not None:  # damaged pictures teach nothing
             error_B = error_B * good_B
-        return {"loss": (self.weight_T[timestep_B] * error_B).mean(), "error": error_B.detach().mean()}
+        parts = {"error": error_B.detach().mean()}
+        loss = (self.weight_T[timestep_B] * error_B).mean()
+        if self.identity is not None:
+            counts_B = ~draws.dropped_B.to(self.device)
+            counts_B = counts_B if good_B is None else counts_B & good_B
+            unlike = self.identity(prediction_BCHW, noisy_BCHW, timestep_B, unit_BD, counts_B)
+            loss = loss + self.recipe.identity_loss_weight * unlike
+            parts["identity"] = unlike.detach()
+        return {"loss": loss, **parts}
 
     def _draw(self, samples: Sequence[int]) -> _Draws:
         shape = self.source.shape

@@ -22,8 +22,10 @@ from synthface.generator.training.denoiser import Denoiser, NoisePrediction
 from synthface.generator.training.export import export
 from synthface.generator.training.finetune import load_start
 from synthface.generator.training.first_stage import train_autoencoder
+from synthface.generator.training.identity_loss import IdentityLoss
 from synthface.generator.training.loop import Stage, Training
 from synthface.generator.training.pairs import Pairs
+from synthface.generator.training.perceptual import FrozenRecogniser
 from synthface.generator.training.pictures import PictureReader
 from synthface.generator.training.processes import make_accelerator
 from synthface.generator.training.restore import OnnxRestorer
@@ -154,10 +156,14 @@ def _denoiser(
         unit_ND = pairs.unit_rows(work / "cache")
     decisive = {key: value for key, value in settings.decisive().items() if key not in _NOT_OF_THE_DENOISER}
     facts = {"seed": str(recipe.seed), "pairs": pairs.fingerprint, "autoencoder": weights_digest(parts.vae), **decisive}
+    identity = None
+    if settings.identity_loss_weight:
+        identity = _identity_loss(recipe, accelerator.device, parts)
+        facts["identity_encoder"] = identity.recogniser.sha256
     stage = Stage(
         "denoiser",
         Denoiser(parts.unet, parts.conditioner),
-        NoisePrediction(source, unit_ND, parts.schedule, settings, recipe.seed, accelerator.device),
+        NoisePrediction(source, unit_ND, parts.schedule, settings, recipe.seed, accelerator.device, identity),
         settings,
         facts,
         show_people(recipe, pairs, reader, unit_ND, parts, work / "samples"),
@@ -165,6 +171,18 @@ def _denoiser(
         channels_last=channels_last_helps(accelerator.device, _COMPUTED_IN[accelerator.mixed_precision]),
     )
     return Training(stage, settings, accelerator, work)
+
+
+def _identity_loss(recipe: Recipe, device: torch.device, parts: Networks) -> IdentityLoss:
+    from diffusers import DDPMScheduler
+
+    settings = recipe.train_generator
+    name = settings.identity_encoder or recipe.encoder.model
+    recogniser = FrozenRecogniser(name, device, "train_generator.identity_encoder")
+    scheduler = DDPMScheduler.from_config(parts.schedule)
+    alpha_T = scheduler.alphas_cumprod.float().to(device)
+    prediction = str(scheduler.config.prediction_type)
+    return IdentityLoss(recogniser, parts.vae, alpha_T, prediction, settings.identity_least_signal)
 
 
 def _export(recipe: Recipe, pairs: Pairs, folder: Path, parts: Networks, steps: int) -> None:
