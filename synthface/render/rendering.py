@@ -213,7 +213,8 @@ def _announce(planned: Plan, todo: Sequence[Shard], whole: dict[int, Any]) -> No
 
 def _note_halvings(directory: RunDirectory, outcome: Outcome) -> None:
     """Writes into run.json which shards had to do with smaller lots."""
-    halved = {f"{number:05d}": made["lots"] for number, made in outcome.made.items() if len(made["lots"]) > 1}
+    made = {f"{number:05d}": content for number, content in outcome.made.items()}
+    halved = {name: content["lots"] for name, content in made.items() if set(content["lots"]) != {str(content["lot"])}}
     if halved:
         known = directory.record()["stages"]["render"].get("halved_lots", {})
         directory.note("render", halved_lots={**known, **halved})

@@ -156,7 +156,7 @@ def claim(folder: Path, shard: Shard, device: str) -> Iterator[Claim]:
     end = time.monotonic() + _CLAIM_PATIENCE
     while True:
         with files.writing(path):
-            file = open(path, "ab+", buffering=0)  # noqa: SIM115 - closed below
+            file = open(path, "rb+", buffering=0, opener=_create)  # noqa: SIM115 - closed below
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _same_file(file, path):
@@ -203,7 +203,11 @@ def failures(folder: Path) -> dict[int, dict[str, Any]]:
 
 
 def now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _create(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT, 0o666)
 
 
 def _same_file(file: IO[bytes], path: Path) -> bool:

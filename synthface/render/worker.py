@@ -49,6 +49,7 @@ class Worker:
         centers = Centers(people.center_ND)
         self._guard = Guard(perturb.Perturbation(prior.load(job.prior), recipe.perturb, recipe.seed), centers)
         self._gate = Gate(recipe.gate, centers)
+        self._lot = self.networks.lot  # smaller after the device's memory ended
         self.threads = (cores or available_cores()) if self.networks.kind == "cpu" else 1
 
     def render(self, shard: Shard, tell: Callable[[int], None]) -> dict[str, Any]:
@@ -68,6 +69,7 @@ class Worker:
                     tell(settled)
 
                 self._studio().photograph(self._people(shard), tally, drawer, take)
+            self._lot = drawer.lot
             seconds = time.perf_counter() - began
             content = {
                 **tally.content(),
@@ -78,6 +80,7 @@ class Worker:
                 "images_per_second": round(tally.kept / seconds, 3),
                 "attempts_per_second": round((tally.kept + tally.rejected.total()) / seconds, 3),
                 "busy_share": round(min(drawer.seconds / (seconds * self.threads), 1.0), 4),
+                "lot": self.networks.lot,
                 "lots": {str(lot): count for lot, count in sorted(drawer.lots.items())},
                 **self._where(),
             }
@@ -95,7 +98,7 @@ class Worker:
         return Studio(self.job.recipe, self.networks, self._guard, self._gate, self.threads)
 
     def _drawer(self, watch: Callable[..., None] | None = None) -> Drawer:
-        return Drawer(self.networks.generator, self.networks.options, self.networks.lot, watch)
+        return Drawer(self.networks.generator, self.networks.options, self._lot, watch)
 
     def _people(self, shard: Shard) -> list[tuple[int, int]]:
         images_N = self.job.people.images_N

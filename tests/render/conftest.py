@@ -21,13 +21,13 @@ from synthface.cli import cli
 PEOPLE, DIMENSION = 60, 64
 
 
-def recipe_of(prior: Path, **sections: dict[str, Any]) -> dict[str, Any]:
+def recipe_of(prior_file: Path, /, **sections: dict[str, Any]) -> dict[str, Any]:
     """A recipe in which about one picture in seven is refused at its first attempt."""
     content: dict[str, Any] = {
         "name": "rehearsal",
         "encoder": {"model": "dry", "verifier": "dry"},
         "generator": {"model": "dry", "batch_size": 8},
-        "prior": {"file": str(prior)},
+        "prior": {"file": str(prior_file)},
         "identities": {"count": PEOPLE, "threshold": 0.5},
         "crop": {"size": 48},
         "gate": {"min_center_similarity": 0.68, "min_reference_similarity": 0.6, "max_duplicate_similarity": 0.9},
@@ -53,6 +53,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert cli.run(["sample-ids", "--recipe", str(recipe), "--run", str(folder / "run")]) == 0
     shutil.copy(folder / "run" / "identities.safetensors", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def expected(world: Path) -> str:
+    """The hash of the dataset that one process makes, uninterrupted, in one shard."""
+    run = world / "expected"
+    run.mkdir()
+    shutil.copy(world / "identities.safetensors", run)
+    recipe = recipe_of(world / "prior.safetensors", render={"shard_images": 1_000})
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert cli.run(["render", "--run", str(run)]) == 0
+    assert len(list((run / "shards").glob("*.rec"))) == 1
+    return dataset_of(run)
 
 
 @pytest.fixture
@@ -127,6 +140,15 @@ def rows_of(dataset: Path) -> list[dict[str, Any]]:
     assert table is not None
     rows: list[dict[str, Any]] = table.to_pylist()
     return rows
+
+
+def dataset_of(run: Path) -> str:
+    """Hash over the bytes of the dataset's files."""
+    from synthface.render.finish import dataset_files, dataset_hash
+
+    hashes = dataset_files(run / "dataset")
+    assert len(hashes) == 5
+    return dataset_hash(hashes)
 
 
 def settled(run: Path) -> int:

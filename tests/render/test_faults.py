@@ -1,0 +1,255 @@
+"""Killed, stopped, out of space, out of memory, damaged: nothing finished is lost, and the same command goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import Command, dataset_of, rows_of, settled, until
+from generator_world import arc2face_recipe
+
+from synthface.errors import ResourceError
+from synthface.render import shards
+from synthface.render.dry import DryGenerator
+
+Run = Callable[..., Any]
+MakeRun = Callable[..., Path]
+Start = Callable[..., Command]
+
+KILLS = 20
+LONG = {"ids": 60, "per_id": 60, "shard_images": 1_200}  # seconds of work in three shards
+
+
+def history(run: Path) -> int:
+    """How many commands have entered the run directory."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return len(json.loads((run / "run.json").read_text())["history"])
+    return 0
+
+
+def killed_after(command: Command, run: Path, entered: int, delay: float) -> bool:
+    """Kills a command so many seconds after it has entered the run directory; False when it had ended by itself."""
+    until(lambda: history(run) > entered or command.poll() is not None)
+    time.sleep(delay)
+    command.send_signal(signal.SIGKILL)
+    return command.wait(30) == -signal.SIGKILL
+
+
+def test_killed_twenty_times_at_random_instants_it_makes_the_same_dataset(
+    start: Start, synthface: Run, make_run: MakeRun
+) -> None:
+    work = {"ids": 50, "per_id": 100, "shard_images": 200}
+    whole, run = make_run("whole", render=work), make_run("killed", render=work)
+    instants = random.Random(7)
+    kills, before = 0, 0
+    while kills < KILLS:
+        command = start("render", "--run", run)
+        assert killed_after(command, run, history(run), instants.uniform(0, 0.35)), "the work is too short for the test"
+        kills += 1
+        made = settled(run)
+        assert made >= before, "a finished shard was lost"
+        before = made
+    while not (run / "dataset").exists():  # and in what follows the shards: pack, verify, contact sheet
+        command = start("render", "--run", run)
+        until(lambda command=command: settled(run) == 25 or command.poll() is not None)  # type: ignore[misc]
+        time.sleep(instants.uniform(0, 0.8))
+        command.send_signal(signal.SIGKILL)
+        command.wait(30)
+    last = start("render", "--run", run, "--json").json()
+    assert last["complete"]
+    assert synthface("render", "--run", whole).code == 0
+    assert dataset_of(run) == dataset_of(whole) == last["dataset_sha256"]
+    rows = [(row["identity"], row["index"]) for row in rows_of(run / "dataset")]
+    assert len(set(rows)) == len(rows) == last["images"]
+    assert not list(run.rglob("*.tmp")), "what killed writers left behind is cleared away"
+    assert not list((run / "shards").glob("*.claim"))
+
+
+def test_a_term_signal_stops_within_seconds_with_code_130_and_the_rest_follows(start: Start, make_run: MakeRun) -> None:
+    run = make_run(render=LONG)
+    command = start("render", "--run", run)
+    until(lambda: bool(shards.claims(run / "shards")))
+    command.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    code, _, err = command.result(60)
+    assert code == 130
+    assert time.monotonic() - began < 30
+    assert "stopped. What was finished is kept" in err
+    assert not list((run / "shards").glob(".*.tmp"))
+    assert start("render", "--run", run, "--json").json()["complete"]
+
+
+def test_a_device_in_the_middle_of_a_long_lot_does_not_hold_up_the_stop(
+    start: Start, golden: Path, tmp_path: Path, make_run: MakeRun
+) -> None:
+    run = make_run(**arc2face_recipe(golden, tmp_path))
+    command = start("render", "--run", run, "--identities", tmp_path / "people512.npz", "--set",
+                    "generator.num_inference_steps=900", "--set", "generator.scheduler=DDIMScheduler")  # fmt: skip
+    until(lambda: bool(shards.claims(run / "shards")))
+    time.sleep(0.5)
+    began = time.monotonic()
+    command.send_signal(signal.SIGTERM)
+    assert command.result(120)[0] == 130
+    assert time.monotonic() - began < 60
+
+
+def test_two_processes_stop_together(start: Start, make_run: MakeRun) -> None:
+    run = make_run(render=LONG)
+    command = start("render", "--run", run, "--devices", "cpu,cpu")
+    until(lambda: len(shards.claims(run / "shards")) == 2)
+    workers = psutil.Process(command.pid).children(recursive=True)
+    command.send_signal(signal.SIGTERM)
+    assert command.result(60)[0] == 130
+    assert not [worker for worker in workers if worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_worker_that_is_killed_is_replaced_and_its_shard_made_again(
+    start: Start, synthface: Run, make_run: MakeRun
+) -> None:
+    run, whole = make_run(render=LONG), make_run("whole", render=LONG)
+    command = start("render", "--run", run, "--devices", "cpu,cpu", "--json")
+    until(lambda: any(claim.get("images", 0) > 0 for claim in shards.claims(run / "shards").values()))
+    victim = next(claim["pid"] for claim in shards.claims(run / "shards").values() if claim.get("images", 0) > 0)
+    assert victim != command.pid
+    os.kill(victim, signal.SIGKILL)
+    code, out, err = command.result()
+    assert code in (0, 3), err
+    assert "the worker was killed by SIGKILL" in err
+    assert "It is begun again." in err
+    assert json.loads(out)["complete"]
+    assert synthface("render", "--run", whole).code == code
+    assert dataset_of(run) == dataset_of(whole)
+
+
+def test_workers_do_not_outlive_a_killed_parent(start: Start, make_run: MakeRun) -> None:
+    run = make_run(render=LONG)
+    command = start("render", "--run", run, "--devices", "cpu,cpu")
+    until(lambda: len(shards.claims(run / "shards")) == 2)
+    workers = [claim["pid"] for claim in shards.claims(run / "shards").values()]
+    command.kill()
+    command.wait(30)
+    until(lambda: not any(psutil.pid_exists(pid) and _alive(pid) for pid in workers), 20)
+    assert start("render", "--run", run, "--json").json()["complete"]
+
+
+def _alive(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def test_the_second_of_two_renders_is_refused(start: Start, make_run: MakeRun) -> None:
+    run = make_run(render=LONG)
+    first = start("render", "--run", run, "--json")
+    until(lambda: (run / "plan.json").exists())
+    code, _, err = start("render", "--run", run).result()
+    assert code == 1
+    assert f"Another process is working on the run directory {run}" in err
+    assert first.json()["complete"]
+
+
+@pytest.mark.parametrize("damage", ["shorter", "changed", "absent", "marker"])
+def test_a_damaged_shard_is_found_by_the_next_run_and_made_again(
+    synthface: Run, make_run: MakeRun, expected: str, damage: str
+) -> None:
+    run = make_run()
+    assert synthface("render", "--run", run).code == 0
+    target = run / "shards" / "00001.rec"
+    content = target.read_bytes()
+    if damage == "shorter":
+        target.write_bytes(content[:-1_000])
+    elif damage == "changed":
+        middle = len(content) // 2
+        target.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+    elif damage == "absent":
+        target.with_suffix(".parquet").unlink()
+    else:
+        target.with_suffix(".json").write_text("{")
+    again = synthface("render", "--run", run, "--json")
+    assert again.code == 0
+    assert again.json["shards"]["made_now"] == 1
+    if damage != "marker":
+        assert "Shard 00001 is made again" in again.err
+    assert dataset_of(run) == expected
+
+
+def test_a_damaged_dataset_is_packed_again(synthface: Run, make_run: MakeRun, expected: str) -> None:
+    run = make_run()
+    assert synthface("render", "--run", run).code == 0
+    with open(run / "dataset" / "train.rec", "r+b") as file:
+        file.truncate(5_000)
+    assert synthface("render", "--run", run, "--json").json["shards"]["made_now"] == 0
+    assert dataset_of(run) == expected
+
+
+def test_when_the_devices_memory_ends_the_lot_is_halved_noted_and_the_work_goes_on(
+    synthface: Run, make_run: MakeRun, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    draw = DryGenerator.sample
+
+    def with_little_memory(self: DryGenerator, condition_ND: Any, seeds: Any, **settings: Any) -> Any:
+        if len(seeds) > 2:
+            raise ResourceError(f"A batch of {len(seeds)} pictures does not fit into the memory of cpu; 2 fits.")
+        return draw(self, condition_ND, seeds, **settings)
+
+    monkeypatch.setattr(DryGenerator, "sample", with_little_memory)
+    result = synthface("render", "--run", run)
+    assert result.code == 0
+    assert "4 pictures at once do not fit, going on with 2" in result.err
+    assert json.loads((run / "shards" / "00000.json").read_text())["lots"].keys() == {"2"}
+    noted = json.loads((run / "run.json").read_text())["stages"]["render"]["halved_lots"]
+    assert set(noted) == {"00000", "00001", "00002", "00003", "00004"}
+    assert dataset_of(run) == expected
+
+
+def in_a_namespace(script: str, run: Path) -> list[str]:
+    """A shell in which $RUN is a place of its own to mount on; skips where the kernel does not allow it."""
+    words = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    probe = [*words, 'mount -t tmpfs tmpfs "$RUN"']
+    if shutil.which("unshare") is None or subprocess.run(probe, env={**os.environ, "RUN": str(run)}).returncode:
+        pytest.skip("this machine lets nobody mount a small file system")
+    return [*words, script]
+
+
+def test_a_full_disk_is_said_and_after_space_is_made_the_same_command_goes_on(
+    start: Start, make_run: MakeRun, tmp_path: Path, expected: str
+) -> None:
+    run, small = make_run(), tmp_path / "small"
+    small.mkdir()
+    script = f"""
+        mount -t tmpfs -o size=200k tmpfs "$RUN" && cp -r {run}/. "$RUN"
+        "$@"; echo "code $?" >&2
+        mount -o remount,size=32m "$RUN"
+        "$@"; code=$?
+        cp -r "$RUN" {tmp_path}/kept; exit $code
+    """
+    prefix = (*in_a_namespace(script, small), "sh")
+    code, _, err = start("render", "--run", small, prefix=prefix, env={"RUN": str(small)}).result()
+    assert "the disk is full" in err
+    assert "Free some space and run the same command again" in err
+    assert "code 1" in err
+    assert "Traceback" not in err
+    assert code == 0, err
+    assert dataset_of(tmp_path / "kept") == expected
+
+
+def test_a_read_only_directory_is_said(start: Start, make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run()
+    script = 'mount --bind "$RUN" "$RUN" && mount -o remount,ro,bind "$RUN" && exec "$@"'
+    prefix = (*in_a_namespace(script, tmp_path / "run"), "sh")
+    code, _, err = start("render", "--run", run, prefix=prefix, env={"RUN": str(run)}).result()
+    assert code == 1
+    assert "the file system is read-only" in err
+    assert "Choose a place that can be written" in err
