@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.encoder import Encoder, align
+from synthface.encoder import Encoder, align, pose
 from synthface.encoder.faces import Face
 from synthface.recipe.pictures import CropRecipe
-from synthface.render import pose
 from synthface.render.gate import unit_rows
 from synthface.render.networks import Networks
 from synthface.render.sitting import Shot, Want

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface.dataset import Row
-from synthface.render.pose import Pose
+from synthface.encoder.pose import Pose
 
 Floats = NDArray[np.float32]
 

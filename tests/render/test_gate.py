@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synthface.encoder.pose import Pose
 from synthface.identity.nearest import Centers
 from synthface.recipe.pictures import GateRecipe
 from synthface.render.gate import REASONS, VALUES, Gate, table, unit_rows
-from synthface.render.pose import Pose
 from synthface.render.sitting import Shot, Sitting, Want
 from synthface.render.tally import Tally, together
 

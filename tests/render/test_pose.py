@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from synthface.encoder import pose
 from synthface.parametric.camera import rotation
 from synthface.parametric.studio import Shoot, take
-from synthface.render import pose
 
 angle = st.floats(-60, 60)
 
