@@ -46,9 +46,9 @@ def evaluate(
     for path in found.sets.values():
         benchmark = bins.read(path)
         _check_size(benchmark, settings.folds)
-        warned = _folds_warning(benchmark, settings.folds)
-        warnings += [warned] if warned else []
         embedded.append(embed(model, benchmark, flip=settings.flip, batch_size=settings.batch_size))
+        warned = _folds_warning(embedded[-1], settings.folds)
+        warnings += [warned] if warned else []
         if len(embedded) == 1:
             warned = color_check.warning(model, benchmark, settings.color_check_pairs, settings.batch_size)
             warnings += [warned] if warned else []
@@ -78,15 +78,14 @@ def measure(
     dist_N: NDArray[np.float64], issame_N: NDArray[np.bool_], settings: EvaluateRecipe, seed: int = 0
 ) -> dict[str, Any]:
     """The figures of one set of pairs; `threshold` is a squared distance, `cosine_threshold` the same as a cosine."""
-    folds = settings.folds
+    folds = verification.sensible_folds(issame_N, settings.folds)
     result = verification.accuracy(dist_N, issame_N, folds)
-    tar_folds = verification.usable_folds(issame_N, folds)
     tar: dict[str, float] = {}
     tar_std: dict[str, float] = {}
     for far in settings.far:
         at_far = None
-        if far >= verification.smallest_far(issame_N, tar_folds):  # below, the pairs cannot tell such a rate from none
-            at_far = verification.tar_at_far(dist_N, issame_N, far, tar_folds)
+        if far >= verification.smallest_far(issame_N, folds):  # below, the pairs cannot tell such a rate from none
+            at_far = verification.tar_at_far(dist_N, issame_N, far, folds)
         if at_far is not None:
             tar[far_name(far)], tar_std[far_name(far)] = at_far.tar, at_far.std
     interval = None
@@ -102,7 +101,6 @@ def measure(
         "cosine_threshold": 1 - result.threshold / 2,
         "tar": tar,
         "tar_std": tar_std,
-        "tar_folds": tar_folds,
         "separation": verification.separation(dist_N, issame_N),
     }
 
@@ -135,11 +133,12 @@ def _check_size(benchmark: bins.VerificationSet, folds: int) -> None:
         )
 
 
-def _folds_warning(benchmark: bins.VerificationSet, folds: int) -> str | None:
-    usable = verification.usable_folds(benchmark.issame_N, folds)
-    if usable == folds:
+def _folds_warning(one: EmbeddedSet, folds: int) -> str | None:
+    sensible = verification.sensible_folds(one.issame_N, folds)
+    if sensible == folds:
         return None
+    strict = verification.accuracy(one.dist_N, one.issame_N, folds).mean
     return (
-        f"With {folds} folds, a fold of {benchmark.name} holds pairs of one kind only, and TAR is not defined: it is told "
-        f"for {usable} folds, the largest number for which it is."
+        f"The pairs of {one.name} lie in blocks that coincide with {folds} folds, so that a fold holds pairs of one kind "
+        f"only. It is measured with {sensible} folds; with {folds} the accuracy would be {100 * strict:.2f} %."
     )

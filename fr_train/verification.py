@@ -97,17 +97,23 @@ def smallest_far(issame_N: NDArray[np.bool_], folds: int = 10) -> float:
     return float(1 / max(different_K.sum() - different_K.max(), 1))
 
 
-def usable_folds(issame_N: NDArray[np.bool_], folds: int = 10) -> int:
-    """The largest number of folds up to `folds` in which every fold holds pairs of both kinds; `folds` where none is.
+def sensible_folds(issame_N: NDArray[np.bool_], folds: int = 10) -> int:
+    """`folds`, unless some fold holds pairs of one kind only and that is no accident: then the largest number below that
+    gives every fold both kinds (`folds` where none does).
 
-    A set cut out of a benchmark may alternate in blocks that coincide with ten folds. TAR at a FAR has then no meaning:
-    insightface's code divides by zero.
+    Benchmarks list their pairs in blocks of one kind. In a part of one the blocks may coincide with the folds; such a
+    fold measures misses or false alarms alone, and TAR is not defined. Small sets in random order have folds of one kind
+    by chance: there the protocol is followed to the letter, as long as that chance exceeds one in a million.
     """
-    for number in range(min(folds, len(issame_N)), 1, -1):
-        fold_N = _folds(len(issame_N), number)
-        if np.bincount(fold_N * 2 + issame_N, minlength=2 * number).all():
-            return number
-    return folds
+    size, share = len(issame_N) // folds, float(issame_N.mean())
+    chance = folds * (share**size + (1 - share) ** size)
+    if _both_kinds(issame_N, folds) or chance > 1e-6:
+        return folds
+    return next((number for number in range(folds - 1, 1, -1) if _both_kinds(issame_N, number)), folds)
+
+
+def _both_kinds(issame_N: NDArray[np.bool_], folds: int) -> bool:
+    return bool(np.bincount(_folds(len(issame_N), folds) * 2 + issame_N, minlength=2 * folds).all())
 
 
 def bootstrap_accuracy(

@@ -1,21 +1,18 @@
-"""Small worlds for training and measuring: faces of noise that a tiny network can tell apart, and sets made of them."""
+"""Small worlds on disk, and networks that are quick on a CPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import simplejpeg
 import torch
+from small_world import face, jpeg, write_people
 from torch import nn
 
 from fr_train import backbones, bins
 from fr_train.backbones.iresnet import IResNet, IResNetConfig
 from fr_train.backbones.mobilefacenet import MobileFaceNet
-
-SIDE = 112
 
 
 @pytest.fixture(autouse=True)
@@ -24,26 +21,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def face(person: int, photo: int) -> np.ndarray:
-    """image_HWC uint8, RGB: coarse colours that belong to the person, and noise that belongs to the photograph."""
-    colours = np.random.default_rng(person).integers(30, 226, (4, 4, 3))
-    noise = np.random.default_rng([person, photo, 1]).normal(0, 12, (SIDE, SIDE, 3))
-    return np.clip(np.kron(colours, np.ones((SIDE // 4, SIDE // 4, 1))) + noise, 0, 255).astype(np.uint8)
-
-
-def jpeg(image_HWC: np.ndarray, quality: int = 90) -> bytes:
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(image_HWC), quality, "RGB")
-
-
-def write_people(folder: Path, people: int, photos: int, first: int = 0) -> Path:
-    """`folder` with `people` class folders of `photos` JPEGs each."""
-    for person in range(first, first + people):
-        (folder / f"{person:04d}").mkdir(parents=True)
-        for photo in range(photos):
-            (folder / f"{person:04d}" / f"{photo}.jpg").write_bytes(jpeg(face(person, photo)))
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +62,14 @@ def narrow() -> Callable[[str], nn.Module]:
         return backbones.build("small", 16)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def records(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`people` as a RecordIO folder in insightface's layout; read only."""
+    from synthface.dataset import pack
+    from synthface.recipe.pictures import PackRecipe
+
+    folder = tmp_path_factory.mktemp("data") / "records"
+    pack([people], folder, PackRecipe(), seed=0)
+    return folder

@@ -153,10 +153,18 @@ def test_far_is_told_only_as_far_as_the_pairs_allow() -> None:
     assert verification.smallest_far(issame_N, 10) == pytest.approx(1 / 450)
 
 
-def test_a_fold_of_one_kind_reduces_the_folds_to_the_largest_usable_number() -> None:
-    assert verification.usable_folds(np.tile([True, False], 50), 10) == 10
-    blocks_N = np.repeat(np.tile([True, False], 5), 10)
-    assert verification.tar_at_far(np.linspace(0, 3, 100), blocks_N, 0.1, 10) is None
-    assert verification.usable_folds(blocks_N, 10) == 9
-    assert verification.tar_at_far(np.linspace(0, 3, 100), blocks_N, 0.1, 9) is not None
-    assert verification.usable_folds(np.ones(20, bool), 10) == 10  # none is usable
+def test_folds_stay_as_asked_unless_blocks_of_one_kind_coincide_with_them() -> None:
+    assert verification.sensible_folds(np.tile([True, False], 50), 10) == 10
+    blocks_N = np.repeat(np.tile([True, False], 5), 100)
+    assert verification.tar_at_far(np.linspace(0, 3, 1000), blocks_N, 0.1, 10) is None
+    assert verification.sensible_folds(blocks_N, 10) == 9
+    assert verification.tar_at_far(np.linspace(0, 3, 1000), blocks_N, 0.1, 9) is not None
+    by_chance_N = np.repeat(np.tile([True, False], 5), 6)
+    assert verification.sensible_folds(by_chance_N, 10) == 10
+    assert verification.sensible_folds(np.repeat([True, False], 500), 10) == 10  # no number of folds helps
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_golden_case_is_measured_with_its_own_folds(golden: Path, case: str) -> None:
+    expected = read(golden, case)
+    assert verification.sensible_folds(expected["issame"], int(expected["nrof_folds"])) == expected["nrof_folds"]
