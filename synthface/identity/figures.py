@@ -16,11 +16,11 @@ from synthface.identity.confirm import BINS
 from synthface.identity.identities import Identities
 from synthface.identity.prior import EXPLAINED_AT, Prior
 
-_BLUE, _ORANGE, _GREY = "#3b6ea5", "#c8553d", "#8a8f98"
+BLUE, ORANGE, GREY = "#3b6ea5", "#c8553d", "#8a8f98"
 
 
 @contextmanager
-def _figure(path: Path, panels: int = 1) -> Iterator[list[Any]]:
+def drawing(path: Path, panels: int = 1) -> Iterator[list[Any]]:
     """Axes of a row of panels; the finished figure is written atomically."""
     from matplotlib.figure import Figure
 
@@ -37,12 +37,12 @@ def _figure(path: Path, panels: int = 1) -> Iterator[list[Any]]:
 
 def explained_variance(prior: Prior, path: Path) -> None:
     """Explained variance over the number of components: the paper's Fig. 8c for this prior."""
-    with _figure(path) as (axis,):
+    with drawing(path) as (axis,):
         share_K = np.cumsum(prior.eigenvalue_K, dtype=np.float64) / prior.total_variance
-        axis.plot(np.arange(1, len(share_K) + 1), share_K, color=_BLUE)
+        axis.plot(np.arange(1, len(share_K) + 1), share_K, color=BLUE)
         for k in EXPLAINED_AT:
             if k <= len(share_K):
-                axis.plot(k, share_K[k - 1], "o", color=_BLUE, markersize=4)
+                axis.plot(k, share_K[k - 1], "o", color=BLUE, markersize=4)
                 axis.annotate(
                     f"{share_K[k - 1]:.1%}", (k, share_K[k - 1]), (4, -12), textcoords="offset points", fontsize=8
                 )
@@ -53,16 +53,16 @@ def identities(
     made: Identities, threshold: float, genuine_G: NDArray[np.floating], impostor_I: NDArray[np.floating], path: Path
 ) -> None:
     """Similarity of the conditions within and between identities, of the centers, and the acceptance curve."""
-    with _figure(path, panels=3) as (conditions, centers, curve):
-        for score_S, color, label in ((impostor_I, _GREY, "two identities"), (genuine_G, _BLUE, "one identity")):
+    with drawing(path, panels=3) as (conditions, centers, curve):
+        for score_S, color, label in ((impostor_I, GREY, "two identities"), (genuine_G, BLUE, "one identity")):
             conditions.hist(score_S, bins=BINS[80:], density=True, color=color, alpha=0.75, label=label)
         conditions.set(xlabel="cosine similarity of two conditions", ylabel="density")
         conditions.legend(frameon=False, fontsize=8)
         statistics = made.facts["statistics"]
         middle_B = (BINS[1:] + BINS[:-1]) / 2
         for counts, color, label in (
-            (statistics["similarity"].get("histogram", [0] * 200), _GREY, "all pairs"),
-            (statistics["nearest_histogram"], _ORANGE, "nearest"),
+            (statistics["similarity"].get("histogram", [0] * 200), GREY, "all pairs"),
+            (statistics["nearest_histogram"], ORANGE, "nearest"),
         ):
             share_B = np.array(counts) / max(sum(counts), 1)
             centers.fill_between(middle_B, share_B, step="mid", color=color, alpha=0.75, label=label)
@@ -70,6 +70,6 @@ def identities(
         centers.set(xlabel="cosine similarity of two identities", ylabel="share", xlim=(-0.5, 1))
         centers.legend(frameon=False, fontsize=8)
         seen_P, kept_P = np.array(statistics["acceptance_curve"]).T
-        curve.plot(seen_P, kept_P, color=_BLUE)
-        curve.plot(seen_P, seen_P, color=_GREY, linewidth=0.8, linestyle=":")
+        curve.plot(seen_P, kept_P, color=BLUE)
+        curve.plot(seen_P, seen_P, color=GREY, linewidth=0.8, linestyle=":")
         curve.set(xlabel="candidates", ylabel="identities kept")

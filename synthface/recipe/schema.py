@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from synthface.recipe.audit import AuditRecipe
 from synthface.recipe.people import EncoderRecipe, IdentitiesRecipe, PerturbRecipe, PriorRecipe
 from synthface.recipe.pictures import (
     CropRecipe,
@@ -32,4 +33,5 @@ class Recipe(Section):
     pack: PackRecipe = decisive(PackRecipe(), "The dataset.")
     train: TrainRecipe = decisive(TrainRecipe(), "Training a recogniser.")
     evaluate: EvaluateRecipe = decisive(EvaluateRecipe(), "Measuring it.")
+    audit: AuditRecipe = decisive(AuditRecipe(), "Measuring a dataset.")
     train_generator: GeneratorTrainingRecipe = decisive(GeneratorTrainingRecipe(), "Training the generator itself.")

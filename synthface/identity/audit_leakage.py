@@ -1,0 +1,99 @@
+"""Does a picture show a real person? The nearest reference embedding of every picture, not only of class centers.
+
+Class means hide leaks: one picture of a real person inside a class moves no mean. The paper's Fig. 11 (Arc2Face, ECCV 2024)
+shows generated faces beside the nearest training faces; this is the same search over everything, with a gate.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface.errors import InputError
+from synthface.identity import neighbours, sphere
+from synthface.identity.audit_rates import described
+from synthface.identity.embeddings import EmbeddingSet
+from synthface.progress import Progress
+from synthface.recipe.audit import AuditRecipe
+
+_REFERENCE_BYTES = 512 << 20  # references held at once; more are compared piece by piece
+
+
+class Nearest(NamedTuple):
+    """Of each row: the similarity of the nearest reference (float32, by faiss) and that reference's row."""
+
+    similarity_N: NDArray[np.float32]
+    reference_N: NDArray[np.int64]
+
+
+class Pair(NamedTuple):
+    """A row and its nearest reference."""
+
+    row: int
+    reference: int
+    similarity: float
+
+
+def nearest_references(rows: EmbeddingSet, references: EmbeddingSet, block: int) -> Nearest:
+    """Exhaustive search, in memory that depends neither on the number of rows nor of references.
+
+    Raises InputError when the two are of different dimensions.
+    """
+    if rows.dimension != references.dimension:
+        raise InputError(
+            f"The references ({references.paths[0]}) have dimension {references.dimension}, the dataset's embeddings "
+            f"{rows.dimension}: they are of different encoders.",
+            "Embed the references with the encoder that judges the dataset: give their pictures as --reference, or name "
+            "the encoder of the file with --encoder.",
+        )
+    best_N = np.full(len(rows), -2.0, np.float32)
+    found_N = np.zeros(len(rows), np.int64)
+    piece = max(1, _REFERENCE_BYTES // (4 * references.dimension))
+    with Progress(len(rows) * -(-len(references) // piece), "embeddings", "nearest references") as progress:
+        for chunk in references.chunks(piece):
+            index = neighbours.flat_index(references.dimension)
+            index.add(chunk.embedding_BD)
+            for part in rows.chunks(block, reuse=True):
+                similarity_B1, place_B1 = index.search(part.embedding_BD, 1)
+                span = slice(part.start, part.start + len(part.embedding_BD))
+                nearer_B = similarity_B1[:, 0] > best_N[span]
+                best_N[span][nearer_B] = similarity_B1[nearer_B, 0]
+                found_N[span][nearer_B] = place_B1[nearer_B, 0] + chunk.start
+                progress.update(len(part.embedding_BD))
+    return Nearest(np.clip(best_N, -1, 1), found_N)
+
+
+def worst_pairs(nearest: Nearest, count: int) -> list[Pair]:
+    """The most similar pairs, most similar first."""
+    order_K = np.argsort(-nearest.similarity_N, kind="stable")[:count]
+    return [Pair(int(n), int(nearest.reference_N[n]), float(nearest.similarity_N[n])) for n in order_K]
+
+
+def leakage(nearest: Nearest, references: int, dimension: int, settings: AuditRecipe) -> dict[str, Any]:
+    """Mean, quantiles, share above `leakage_level`, and whether the gate is passed.
+
+    The gate: p99 ≤ `max_leakage_p99` and share ≤ `max_leakage_share`. Its defaults, .45 and .1 %, are those of 512-d ArcFace
+    embeddings, in which 10,000 generated pictures against CASIA-WebFace gave a mean of .36 and a p99 of .44.
+    """
+    similarity_N = nearest.similarity_N
+    above_N = similarity_N > settings.leakage_level + sphere.float32_bound(dimension)
+    p99 = float(np.quantile(similarity_N, 0.99))
+    share = float(above_N.mean())
+    described_N = described(similarity_N)
+    assert described_N is not None
+    return {
+        "references": references,
+        **described_N,
+        "p99": p99,
+        "max": float(similarity_N.max()),
+        "level": settings.leakage_level,
+        "above_level": int(above_N.sum()),
+        "share_above_level": share,
+        "gate": {
+            "max_p99": settings.max_leakage_p99,
+            "max_share": settings.max_leakage_share,
+            "passed": p99 <= settings.max_leakage_p99 and share <= settings.max_leakage_share,
+        },
+    }
