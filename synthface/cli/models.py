@@ -134,7 +134,7 @@ def _details(model: Model) -> str:
     files = "\n".join(f"    {amount(file.size):>12}  {file.path}" for file in model.files)
     return (
         f"{model.name}: {model.summary}\n"
-        f"  source    {places_of.endpoint()}/{model.repository}, revision {model.revision}\n"
+        f"  source    {model.url or f'{places_of.endpoint()}/{model.repository}'}, revision {model.revision}\n"
         f"  licence   {model.licence}\n"
         f"  terms     {model.terms}\n"
         f"  goes to   {places_of.folder(model)}\n"

@@ -12,7 +12,10 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class File:
-    """One file of a repository. size: bytes, rounded unless `exact`; None when unknown before the first pull."""
+    """One file of a repository. size: bytes, rounded unless `exact`; None when unknown before the first pull.
+
+    sha256: the whole hash, or its beginning where the source tells no more (torch's file names end in it).
+    """
 
     path: str
     size: int | None = None
@@ -22,10 +25,13 @@ class File:
 
 @dataclass(frozen=True)
 class Model:
-    """One entry: files of one repository at one revision. `weights` is the file or folder that a recipe value means."""
+    """One entry: files of one repository at one revision. `weights` is the file or folder that a recipe value means.
+
+    url: where the files lie when it is not the hub; they are named by their last part there, and `revision` is a release.
+    """
 
     name: str
-    role: Literal["generator", "base", "encoder", "detector", "controlnet", "lora", "autoencoder"]
+    role: Literal["generator", "base", "encoder", "detector", "controlnet", "lora", "autoencoder", "metric"]
     summary: str
     repository: str
     revision: str
@@ -33,6 +39,7 @@ class Model:
     licence: str
     terms: str
     weights: str | None = None  # None: the entry's whole folder
+    url: str | None = None
 
     @property
     def size(self) -> int | None:
@@ -167,6 +174,31 @@ CATALOGUE: dict[str, Model] = {
             "insightface gives its pretrained models for non-commercial research only. The repository it is pulled from "
             "republishes the file under Apache-2.0; the stricter statement is the one to keep.",
             weights="scrfd_10g_bnkps.onnx",
+        ),
+        Model(
+            "alexnet",
+            "metric",
+            "AlexNet, in whose features LPIPS compares pictures",
+            "pytorch/vision",
+            "7be5be79",
+            (File("checkpoints/alexnet-owt-7be5be79.pth", 244_400_000, sha256="7be5be79"),),
+            "BSD-3-Clause",
+            "BSD-3-Clause, as torchvision's. Trained on ImageNet, whose pictures are given for non-commercial research. "
+            "Only for measuring: nothing of it enters a dataset.",
+            url="https://download.pytorch.org/models",
+        ),
+        Model(
+            "inception-fid",
+            "metric",
+            "The Inception network of the FID (2015-12-05, as converted by torch-fidelity)",
+            "toshas/torch-fidelity",
+            "v0.2.0",
+            (File("weights-inception-2015-12-05-6726825d.pth", 95_600_000, sha256="6726825d"),),
+            "Apache-2.0",
+            "Apache-2.0, as TensorFlow's and torch-fidelity's. Trained on ImageNet, whose pictures are given for "
+            "non-commercial research. Only for measuring: nothing of it enters a dataset.",
+            weights="weights-inception-2015-12-05-6726825d.pth",
+            url="https://github.com/toshas/torch-fidelity/releases/download/v0.2.0",
         ),
     )
 }

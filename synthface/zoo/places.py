@@ -94,6 +94,8 @@ def endpoint() -> str:
 
 
 def source_url(model: Model, file: File) -> str:
+    if model.url is not None:
+        return f"{model.url}/{Path(file.path).name}"
     return f"{endpoint()}/{model.repository}/resolve/{model.revision}/{file.path}"
 
 
@@ -117,23 +119,24 @@ def write_record(model: Model, revision: str, origin: str, added: dict[str, dict
         "revision": revision,
         "origin": origin,
         "licence": model.licence,
-        "recorded": known.get("recorded") or datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "recorded": known.get("recorded") or datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "files": {**known["files"], **added},
     }
     files.write_json(folder(model) / RECORD, content)
 
 
 def expected_hash(model: Model, file: File) -> tuple[str, str] | None:
-    """The SHA-256 that a file must have and who says so; None before the first pull of a file without a known hash."""
-    if file.sha256:
+    """The SHA-256, or its beginning, that a file must have, and who says so; None where none is known before the first pull."""
+    if file.sha256 and len(file.sha256) == 64:
         return file.sha256, "the catalogue"
-    known = record(model)["files"].get(file.path)
-    return (str(known["sha256"]), "the record of the first pull") if known else None
+    if known := record(model)["files"].get(file.path):
+        return str(known["sha256"]), "the record of the first pull"
+    return (file.sha256, "the catalogue") if file.sha256 else None
 
 
 def check_hash(model: Model, file: File, found: str, expected: tuple[str, str] | None) -> None:
-    """Raises InputError when the hash is another than the expected one."""
-    if expected is not None and found != expected[0]:
+    """Raises InputError when the hash is another than the expected one, which may be its beginning."""
+    if expected is not None and not found.startswith(expected[0]):
         raise InputError(
             f"{model.name}: {file.path} came with hash {found}, and {expected[1]} says {expected[0]}.",
             f"It was changed on its way or at its source and is not used: `synthface models pull {model.name}` tries "

@@ -53,7 +53,7 @@ def pull(model: Model, *, tell: Callable[[str], None] = say) -> list[str]:
             remote = _announced(model, file, wanted)
             tell(f"{model.name}: {file.path}, {amount(remote.size)}")
             digest = _download(model, file, remote)
-            _record(model, file, digest, remote.revision, places.endpoint())
+            _record(model, file, digest, remote.revision, model.url or places.endpoint())
     return [file.path for file in wanted]
 
 
@@ -110,7 +110,7 @@ def _state(model: Model, file: File) -> str:
         return "half"
     expected = places.expected_hash(model, file)
     digest = files.sha256_file(path)
-    if expected is not None and digest != expected[0]:
+    if expected is not None and not digest.startswith(expected[0]):
         return "changed"
     if file.path in places.record(model)["files"]:
         return "right"
@@ -129,19 +129,22 @@ def amount(size: int | None) -> str:
 
 
 def _announced(model: Model, file: File, wanted: list[File]) -> Remote:
-    """Asks the hub for size, hash and revision of a file."""
+    """Asks the hub, or the model's own address, for size, hash and revision of a file. Only the hub is told the token."""
     from huggingface_hub import get_hf_file_metadata
     from huggingface_hub.utils import build_hf_headers
 
-    url = places.source_url(model, file)
+    url, token = places.source_url(model, file), None if model.url is None else False
     try:
-        said = get_hf_file_metadata(url)
+        said = get_hf_file_metadata(url, token=token)
     except Exception as error:  # the client's errors differ between its versions
         raise _no_answer(model, wanted, url, error) from error
-    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}  # ranges of a compressed stream are of no use
+    headers = {
+        **build_hf_headers(token=token),
+        "Accept-Encoding": "identity",
+    }  # ranges of a compressed stream are of no use
     if urlparse(said.location).netloc != urlparse(url).netloc:
         headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
-    return Remote(said.location, said.size, said.etag or "unnamed", said.commit_hash or model.revision, headers)
+    return Remote(said.location, said.size or None, said.etag or "unnamed", said.commit_hash or model.revision, headers)
 
 
 def _download(model: Model, file: File, remote: Remote) -> str:
@@ -170,7 +173,8 @@ def _download(model: Model, file: File, remote: Remote) -> str:
         digest = files.sha256_file(partial)
         try:
             places.check_hash(model, file, digest, places.expected_hash(model, file))
-            places.check_hash(model, file, *_hash_of_hub(partial, digest, remote.etag))
+            if model.url is None:
+                places.check_hash(model, file, *_hash_of_hub(partial, digest, remote.etag))
         except InputError:
             partial.unlink()
             raise
@@ -197,7 +201,7 @@ def _no_answer(model: Model, wanted: list[File], url: str, error: Exception) -> 
     elif status == 404:
         why = f"{url} does not exist (any more)."
     else:
-        why = f"{places.endpoint()} cannot be reached: {_first_line(error)}."
+        why = f"{model.url or places.endpoint()} cannot be reached: {_first_line(error)}."
     return places.not_here(model, wanted, why)
 
 

@@ -19,7 +19,7 @@ from synthface.zoo.catalogue import CATALOGUE
 def test_every_model_states_source_revision_files_licence_and_terms() -> None:
     for name, model in CATALOGUE.items():
         assert model.name == name
-        assert re.fullmatch(r"[0-9a-f]{40}", model.revision)
+        assert re.fullmatch(r"[0-9a-f]{40}", model.revision) or (model.url or "").startswith("https://")
         assert re.fullmatch(r"[\w.-]+/[\w.-]+", model.repository)
         assert model.files
         assert model.licence
@@ -27,9 +27,11 @@ def test_every_model_states_source_revision_files_licence_and_terms() -> None:
         assert model.size
         assert model.weights is None or any(f.path.startswith(model.weights) for f in model.files)
         for file in model.files:
-            assert file.sha256 is None or (re.fullmatch(r"[0-9a-f]{64}", file.sha256) and file.exact)
+            whole = re.fullmatch(r"[0-9a-f]{64}", file.sha256 or "") and file.exact
+            named = model.url and file.path.endswith(f"-{file.sha256}.pth")
+            assert file.sha256 is None or whole or named
     roles = {model.role for model in CATALOGUE.values()}
-    assert roles == {"generator", "base", "encoder", "detector", "controlnet", "lora", "autoencoder"}
+    assert roles == {"generator", "base", "encoder", "detector", "controlnet", "lora", "autoencoder", "metric"}
 
 
 def test_an_unknown_name_is_told() -> None:

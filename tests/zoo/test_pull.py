@@ -16,7 +16,7 @@ from hub_server import Hub
 from synthface import zoo
 from synthface.errors import InputError, MissingWeightsError, OutputError
 from synthface.zoo import places
-from synthface.zoo.catalogue import Model
+from synthface.zoo.catalogue import File, Model
 from synthface.zoo.pull import amount, bring, pull, verify
 
 WEIGHTS, CONFIG = "net/weights.bin", "net/config.json"
@@ -56,6 +56,29 @@ def test_the_pinned_revision_is_asked_for(model: Model, hub: Hub) -> None:
     shutil.rmtree(places.folder(model))
     with pytest.raises(MissingWeightsError, match=r"net/config\.json does not exist \(any more\)"):
         pull(model)
+
+
+@pytest.mark.parametrize("known", ["right", "wrong"])
+def test_a_model_off_the_hub_is_checked_by_the_beginning_of_its_hash_and_never_told_the_token(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, known: str
+) -> None:
+    body = b"weights" * 1_000
+    digest = hashlib.sha256(body).hexdigest()
+    beginning = digest[:8] if known == "right" else "00000000"
+    file = File(f"checkpoints/net-{beginning}.pth", sha256=beginning)
+    hub.files["people/net", Path(file.path).name] = body
+    url = f"{hub.address}/people/net/resolve/{hub.revision}"
+    model = Model("net", "metric", "A network", "people/net", "1", (file,), "MIT", "Only for measuring.", url=url)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    if known == "wrong":
+        with pytest.raises(InputError, match="the catalogue says 00000000"):
+            pull(model)
+        assert verify(model) == {file.path: "missing"}
+    else:
+        assert pull(model) == [file.path]
+        assert places.record(model)["files"][file.path]["sha256"] == digest
+        assert verify(model) == {file.path: "right"}
+    assert hub.with_token == []
 
 
 def test_what_is_here_is_not_downloaded_again(model: Model, hub: Hub) -> None:
