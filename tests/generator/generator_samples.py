@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "arc2face"
 
@@ -54,3 +55,24 @@ def write_people(folder: Path, picture_NHWC: np.ndarray, each: int = 1) -> Path:
         for copy in range(each):
             cv2.imwrite(str(folder / f"{person:03d}" / f"{copy}.png"), picture[..., ::-1])
     return folder
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """Every weight of an exported generator."""
+    from safetensors.torch import load_file
+
+    return {
+        f"{file.parent.name}/{key}": value
+        for file in sorted(folder.rglob("*.safetensors"))
+        for key, value in load_file(file).items()
+    }
+
+
+def mean_difference(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    """Mean |a − b| over all weights.
+
+    AdamW's first steps are nearly the gradient's sign: where a gradient is zero but for rounding, single weights of two
+    equal trainings differ by a whole step, and only the mean tells whether the trainings were equal.
+    """
+    assert set(a) == set(b)
+    return float(torch.cat([(a[key] - b[key]).abs().flatten() for key in a]).mean())

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from generator_samples import patterns, write_people
-from safetensors.torch import load_file
+from generator_samples import mean_difference, patterns, tensors, write_people
 
 from synthface.errors import InputError, UsageError
 from synthface.generator import Arc2Face
@@ -49,10 +48,6 @@ def arguments(place: Path, out: Path, start: Path | str, *more: str) -> list[str
     return [str(part) for part in [*command, *sets, *more, "--json"]]
 
 
-def unet_of(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "arc2face" / "diffusion_pytorch_model.safetensors")
-
-
 def test_stable_diffusion_becomes_an_arc2face(synthface, pairs512, stable_diffusion, tmp_path, generator):
     done = synthface(*arguments(pairs512, tmp_path / "own", stable_diffusion))
     assert done.code == 0, done.err
@@ -78,8 +73,8 @@ def test_an_arc2face_goes_on_without_a_cache_to_the_same_weights(synthface, pair
     without = synthface(*arguments(pairs512, tmp_path / "encoded", checkpoint, *more))
     assert with_cache.code == without.code == 0, with_cache.err + without.err
     assert not (tmp_path / "encoded-training" / "cache" / "latents.npy").exists()
-    first, second = unet_of(tmp_path / "cached"), unet_of(tmp_path / "encoded")
-    assert all(torch.allclose(value, second[key], atol=5e-4) for key, value in first.items())
+    # the cache holds latents in half precision: that much may differ, of steps of 1e-4
+    assert mean_difference(tensors(tmp_path / "cached"), tensors(tmp_path / "encoded")) < 0.1 * 1e-4
 
 
 def test_two_processes_learn_what_one_with_twice_the_batch_learns(synthface, pairs512, checkpoint, tmp_path):
@@ -103,8 +98,7 @@ def test_two_processes_learn_what_one_with_twice_the_batch_learns(synthface, pai
     assert run.returncode == 0, run.stderr[-3000:]
     assert '"processes": 2' in run.stdout
     assert run.stdout.count('"generator"') == 1, "one process speaks"
-    first, second = unet_of(tmp_path / "one"), unet_of(tmp_path / "two")
-    assert all(torch.allclose(value, second[key], atol=5e-5) for key, value in first.items())
+    assert mean_difference(tensors(tmp_path / "one"), tensors(tmp_path / "two")) < 0.01 * 1e-4
 
 
 class TestStart:
