@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import hashlib
 import json
 import os
 import platform
@@ -29,10 +30,17 @@ from synthface.recipe import Recipe
 STAGES: dict[str, tuple[str, ...]] = {
     "fit-prior": ("seed", "prior"),
     "sample-ids": ("seed", "prior", "identities"),
-    "perturb": ("seed", "prior", "identities", "perturb"),
     "render": ("seed", "encoder", "prior", "identities", "perturb", "generator", "crop", "gate", "render"),
     "pack": ("seed", "encoder", "prior", "identities", "perturb", "generator", "crop", "gate", "render", "pack"),
     "train-fr": ("seed", "train"),
+}
+# what stands in the directory once a stage has begun: while it is absent, the stage's record decides nothing
+_ARTEFACTS = {
+    "fit-prior": "prior.safetensors",
+    "sample-ids": "identities.safetensors",
+    "render": "plan.json",
+    "pack": "dataset",
+    "train-fr": "fr",
 }
 _PACKAGES = ("synthface", "numpy", "faiss-cpu", "scikit-learn", "torch", "diffusers", "transformers", "onnxruntime")
 
@@ -46,7 +54,6 @@ class RunDirectory:
 
     identities = property(lambda self: self.path / "identities.safetensors")
     prior = property(lambda self: self.path / "prior.safetensors")
-    conditions = property(lambda self: self.path / "conditions.safetensors")
     dataset = property(lambda self: self.path / "dataset")
     shards = property(lambda self: self.path / "shards")
     fr = property(lambda self: self.path / "fr")
@@ -78,9 +85,11 @@ class RunDirectory:
         with lock(self.path / ".lock", f"the run directory {self.path}"):
             self._together = together
             with self._recording() as record:
-                self._check(stage, values, record)
-                files.remove_leftovers(self.path)
+                self._check(stage, chosen, values, record)
+                if not together:  # the others' files are being written
+                    files.remove_leftovers(self.path)
                 record["stages"][stage] = {**record["stages"].get(stage, {}), "decisive": values}
+                record["recipe_sha256"] = hashlib.sha256(recipe.dump(chosen).encode()).hexdigest()
                 record["machine"] = machine()
                 record["history"] = [*record["history"], {"command": command_line(), "stage": stage, "started": _now()}]
                 recipe.write(chosen, self.recipe_file)
@@ -101,16 +110,18 @@ class RunDirectory:
             yield record
             files.write_json(self.record_file, record)
 
-    def _check(self, stage: str, values: dict[str, Any], record: dict[str, Any]) -> None:
+    def _check(self, stage: str, chosen: Recipe, values: dict[str, Any], record: dict[str, Any]) -> None:
+        """Refuses when a stage up to this one stands here that the recipe would make otherwise."""
         order = list(STAGES)
         differing: list[str] = []
         for known in order[: order.index(stage) + 1]:
             made_with = record["stages"].get(known, {}).get("decisive")
-            if made_with is None:
+            if made_with is None or not (self.path / _ARTEFACTS[known]).exists():
                 continue
-            for key in sorted(set(made_with) & set(values) if known != stage else set(made_with) | set(values)):
-                if made_with.get(key) != values.get(key):
-                    line = f"\n  {key}: {_show(made_with, key)} in the directory, {_show(values, key)} now"
+            now = values if known == stage else {**values, **decisive_values(known, chosen)}
+            for key in sorted(set(made_with) | set(values) if known == stage else set(made_with) & set(now)):
+                if made_with.get(key) != now.get(key):
+                    line = f"\n  {key}: {_show(made_with, key)} in the directory, {_show(now, key)} now"
                     if line not in differing:
                         differing.append(line)
         if differing:
@@ -168,4 +179,4 @@ def _show(values: dict[str, Any], key: str) -> str:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -85,7 +85,22 @@ class LazyGroup(click.Group):
             with contextlib.suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
+        except Exception as error:
+            if debug:
+                raise
+            click.echo(f"synthface: {_unexpected(error)}", err=True)
+            return 1
         return code if isinstance(code, int) else 0
+
+
+def _unexpected(error: Exception) -> str:
+    """A sentence about a failure that no code foresaw."""
+    if isinstance(error, MemoryError):
+        return f"The memory is too small: {error}. Use a smaller batch or block, or a machine with more memory."
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}. Check the path, its permissions and the disk."
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"Unexpected {what}. The same command with --debug shows where; please report it."
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:

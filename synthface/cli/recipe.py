@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
-import yaml
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from synthface import files
 from synthface import recipe as recipes
 from synthface.cli.options import debug_option, emit, json_option
-from synthface.errors import OutputError, RecipeError, did_you_mean
+from synthface.errors import OutputError
+from synthface.recipe import reference
 
 
 @click.group(
@@ -54,9 +51,9 @@ def show(name: str, key: str | None, overrides: tuple[str, ...], as_json: bool) 
         chosen = recipes.load(name, overrides)
         emit(as_json, chosen.model_dump(mode="json"), recipes.dump(chosen).rstrip())
         return
-    rows = explain(key)
-    text = "\n\n".join(f"{row['key']}  (default: {row['default']})\n  {row['meaning']}" for row in rows)
-    emit(as_json, {"keys": rows}, text)
+    found = reference.explain(key)
+    text = "\n\n".join(f"{part.path}  (default: {part.default})\n  {part.meaning}\n  {part.kind}" for part in found)
+    emit(as_json, {"keys": [part._asdict() for part in found]}, text)
 
 
 @command.command(
@@ -84,35 +81,3 @@ def copy(name: str, target: Path) -> None:
 def validate(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     chosen = recipes.load(name, overrides)
     emit(as_json, {"valid": True, "name": chosen.name}, f"{name} is valid.")
-
-
-def explain(key: str) -> list[dict[str, Any]]:
-    """Key, type, default, meaning and limits of a key, or of all keys of a section."""
-    rows = list(reference())
-    chosen = [row for row in rows if row["key"] == key or row["key"].startswith(f"{key}.")]
-    if not chosen:
-        hint = did_you_mean(key, [row["key"] for row in rows])
-        raise RecipeError(f"There is no recipe key '{key}'. {hint}".rstrip(), "`synthface recipe show` lists them.")
-    return chosen
-
-
-def reference(model: type[BaseModel] = recipes.Recipe, prefix: str = "") -> list[dict[str, Any]]:
-    """Every key of the schema with default, meaning, and whether it decides the bytes of the result."""
-    rows = []
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            rows += reference(kind, f"{prefix}{name}.")
-            continue
-        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-        default = None if field.default is PydanticUndefined else field.default
-        shown = yaml.safe_dump(list(default) if isinstance(default, tuple) else default, default_flow_style=True)
-        rows.append(
-            {
-                "key": f"{prefix}{name}",
-                "default": shown.removesuffix("\n").removesuffix("\n...").strip(),
-                "meaning": field.description or "",
-                "decisive": extra.get("decisive") is not False,
-            }
-        )
-    return rows

@@ -96,6 +96,28 @@ def test_a_traceback_appears_with_debug_only() -> None:
     assert "Traceback" in debug.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError("Unable to allocate 9.31 GiB"), "The memory is too small: Unable to allocate 9.31 GiB."),
+        (PermissionError(13, "Permission denied", "secret.npy"), "secret.npy: Permission denied. Check the path"),
+        (KeyError("x"), "Unexpected KeyError: 'x'. The same command with --debug shows where"),
+    ],
+)
+def test_a_failure_that_nobody_foresaw_is_a_sentence_too(
+    synthface: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("synthface.recipe.load", fail)
+    done = synthface("recipe", "validate", "embedded")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith(f"synthface: {words}")
+    with pytest.raises(type(error)):
+        synthface("recipe", "validate", "embedded", "--debug")
+
+
 def test_a_closed_pipe_is_no_error() -> None:
     command = f"{sys.executable} -c 'from synthface.cli import main; main()' recipe show | head -c 10"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)

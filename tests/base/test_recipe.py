@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 
 from synthface import recipe as recipes
-from synthface.cli.recipe import reference
 from synthface.errors import RecipeError
-from synthface.recipe import Recipe
-
-
-def sections(model: type[BaseModel] = Recipe, name: str = "recipe") -> Iterator[tuple[str, type[BaseModel]]]:
-    yield name, model
-    for key, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from sections(field.annotation, f"{name}.{key}")
+from synthface.recipe import reference
 
 
 @pytest.mark.parametrize("name", sorted(recipes.available()))
@@ -30,11 +20,26 @@ def test_every_shipped_recipe_is_valid_and_describes_itself(name: str) -> None:
 
 
 def test_every_key_says_what_it_means() -> None:
-    for row in reference():
-        assert len(row["meaning"]) > 6, row["key"]
-        assert row["meaning"].endswith("."), row["key"]
-    for name, model in sections():
-        assert model.__doc__, name
+    for key in reference.all_keys():
+        assert len(key.meaning) > 6, key.path
+        assert key.meaning.endswith("."), key.path
+    for section in reference.sections():
+        assert section.meaning.endswith("."), section.path
+
+
+def test_the_reference_tells_values_defaults_and_limits() -> None:
+    known = {key.path: key for key in reference.all_keys()}
+    assert known["identities.threshold"].kind == "number > -1, < 1"
+    assert known["identities.threshold"].default == "0.3"
+    assert known["seed"].kind == "whole number ≥ 0, < 2⁶⁴"
+    assert known["perturb.target_cosine"].kind == "number > 0, ≤ 1 or null"
+    assert known["perturb.mixture"].kind == "list of {share, target_cosine, method}"
+    assert known["perturb.mixture[].share"].default == "required"
+    assert known["generator.guidance_interval"].kind == "list of number and number"
+    assert known["train.augment.flip"].kind == "number ≥ 0, ≤ 1"
+    assert known["identities.density"].kind == "one of gaussian, mixture"
+    plain = set(recipes.known_keys()) - {section.path for section in reference.sections()}
+    assert plain == {path for path in known if "[]" not in path}
 
 
 def test_a_written_recipe_is_read_back_equal(tmp_path: Path) -> None:
@@ -110,7 +115,7 @@ def test_an_unknown_recipe_gets_a_suggestion() -> None:
 
 
 def test_counts_and_speed_do_not_decide_but_thresholds_and_seeds_do() -> None:
-    decisive = {row["key"] for row in reference() if row["decisive"]}
+    decisive = {key.path for key in reference.all_keys() if key.decisive}
     assert {"seed", "identities.threshold", "perturb.target_cosine", "perturb.method"} <= decisive
     assert not {"identities.count", "identities.block", "identities.engine", "prior.file", "name"} & decisive
 
