@@ -23,7 +23,7 @@ from synthface.run import RunDirectory
     "  synthface embed faces --out faces.npz\n"
     "  synthface train-generator --data faces --embeddings faces.npz --set train_generator.mode=scratch\n"
     "  synthface train-generator --data faces_webface --embeddings webface.npz --recipe train-arc2face --run own\n"
-    "  torchrun --nproc-per-node 8 --no-python synthface train-generator --data faces_webface \\\n"
+    "  torchrun --nproc-per-node 8 --no-python -- synthface train-generator --data faces_webface \\\n"
     "      --embeddings webface.npz --recipe train-arc2face --run own",
 )
 @click.option(
