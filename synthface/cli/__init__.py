@@ -16,6 +16,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "retry": ("retry", "Make the failed shards of a rendering again."),
     "train-fr": ("train_fr", "Train a face recogniser on a dataset, then measure it."),
     "evaluate": ("evaluate", "Measure a face recogniser on verification sets."),
+    "audit": ("audit", "How good a dataset is, and whether it shows anybody."),
+    "report": ("report", "One page about a run."),
     "portrait": ("portrait", "One person: from a photograph to new pictures."),
     "train-generator": ("train_generator", "Train a generator on pictures and their embeddings."),
     "pack": ("pack", "Pack pictures into a RecordIO dataset."),

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from synthface.identity import audit_between, audit_rates, audit_spread
 from synthface.identity.audit_between import Doubt
 from synthface.identity.audit_classes import People, people_of
-from synthface.identity.audit_leakage import Pair, leakage, nearest_references, worst_pairs
+from synthface.identity.audit_leakage import Pair, by_chance, leakage, nearest_references, worst_pairs
 from synthface.identity.audit_within import Within, within
 from synthface.identity.embeddings import EmbeddingSet
 from synthface.identity.nearest import Centers
@@ -62,7 +62,7 @@ def audit(
     separability = audit_rates.separation(inside.genuine_G, impostor_I)
     separability |= {"genuine_pairs": inside.pairs, "impostor_images": len(chosen_R)}
     seen = audit_spread.moments(rows)
-    content = {
+    content: dict[str, Any] = {
         "images": len(rows),
         "identities": len(people),
         "images_per_identity": _per_identity(people.count_C),
@@ -88,6 +88,7 @@ def audit(
     if references is not None:
         nearest = nearest_references(rows, references, settings.block)
         content["leakage"] = leakage(nearest, len(references), rows.dimension, settings)
+        content["leakage"]["by_chance"] = by_chance(separability["impostor"], len(references))
         leaks = worst_pairs(nearest, settings.shown)
         there = audit_spread.moments(references)
         content["frechet"] = {

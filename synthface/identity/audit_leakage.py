@@ -97,3 +97,16 @@ def leakage(nearest: Nearest, references: int, dimension: int, settings: AuditRe
             "passed": p99 <= settings.max_leakage_p99 and share <= settings.max_leakage_share,
         },
     }
+
+
+def by_chance(impostor: dict[str, Any] | None, references: int) -> float | None:
+    """What the nearest of M strangers would be like: μ + σ Φ⁻¹(1 − 1/M), were similarities of two people normal (ours).
+
+    impostor: mean and std of the similarity of two people in the dataset. Beside it the gate's absolute numbers, which are
+    those of one encoder, can be read for another one. None where the dataset has no two people.
+    """
+    from scipy.stats import norm
+
+    if impostor is None or references < 2:
+        return None
+    return float(min(impostor["mean"] + impostor["std"] * norm.isf(1 / references), 1.0))

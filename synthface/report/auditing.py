@@ -1,0 +1,308 @@
+"""`audit`: a dataset in, its figures out, as JSON, Markdown and pictures.
+
+material.py      embeddings, made once, with the pictures behind them
+looks.py         light, sharpness, skin tone, pose and expression, by proxies
+demographics.py  balance of groups that the user labelled
+networks.py      LPIPS and FID, where they are asked for
+figures.py, worst_pairs.py, tables.py    what is written beside audit.json
+The mathematics lives in synthface/identity/audit.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from synthface import files
+from synthface.errors import InputError, UsageError
+from synthface.identity import audit as identity_audit
+from synthface.identity import audit_balance, audit_rates, audit_spread
+from synthface.identity.audit import Audit
+from synthface.recipe import Recipe
+from synthface.report import demographics as groups
+from synthface.report import figures, looks, material, networks, tables, worst_pairs
+from synthface.report.material import Material
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FORMAT = "synthface.audit/1"
+JSON, MARKDOWN = "audit.json", "audit.md"
+_CROP = 112
+# lower and upper end of the histograms; what lies outside falls into the last bin
+_RANGES = {"luminance": (0.0, 255.0), "sharpness": (0.0, 3_000.0), "tone": (-90.0, 90.0), "yaw": (-90.0, 90.0),
+           "pitch": (-90.0, 90.0), "roll": (-90.0, 90.0), "mouth": (0.2, 1.8)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for beside the dataset.
+
+    references: embedding files, or pictures, of real people. same_people: they show the very people of the dataset, who
+    were rendered from their embeddings; likeness is then the aim and no leak. encoder: instead of the recipe's verifier.
+    demographics: a table of labels. networks: LPIPS and FID as well. device: as elsewhere.
+    """
+
+    references: tuple[Path, ...] = ()
+    same_people: bool = False
+    encoder: str | None = None
+    demographics: Path | None = None
+    networks: bool = False
+    device: str | None = None
+
+
+def audit(dataset: Path, recipe: Recipe, out: Path, wish: Wish | None = None) -> dict[str, Any]:
+    """Measures a RecordIO dataset, class folders or a labelled embedding file; gives the content of `out`/audit.json.
+
+    Raises InputError for datasets without people and for references of another encoder, MissingWeightsError and
+    MissingPackageError when networks are asked for that are not here.
+    """
+    wish, began = wish or Wish(), time.perf_counter()
+    if wish.same_people and not wish.references:
+        raise UsageError("--same-people says whom the references show, and there is none.", "Add --reference PICTURES.")
+    if wish.networks:
+        networks.demand()
+    judge = _judge(recipe, wish)
+    data = _open(dataset, recipe, judge, out, wish)
+    references = _references(recipe, judge, out, wish)
+    try:
+        if references is not None:
+            material.check_same_encoder(data, references)
+        compared = None if references is None else references.rows
+        measured = identity_audit.audit(data.rows, recipe.audit, recipe.seed, compared, files.make_directory(out))
+        content = _content(dataset, recipe, judge, data, references, measured, wish)
+        if wish.networks:
+            content["networks"] = _by_networks(recipe, data, references, wish)
+        _draw(out, content, data, references, measured, wish)
+    finally:
+        for one in (data, references):
+            if one is not None:
+                one.close()
+    content["seconds"] = round(time.perf_counter() - began, 2)
+    files.write_text(out / MARKDOWN, tables.markdown(content))
+    files.write_json(out / JSON, content)
+    return content
+
+
+def passed(content: dict[str, Any]) -> bool:
+    """Whether the gate of leakage was passed; True where nothing was compared."""
+    leakage = content["leakage"]
+    return leakage is None or bool(leakage["gate"]["passed"])
+
+
+def _judge(recipe: Recipe, wish: Wish) -> dict[str, Any]:
+    """The encoder that judges, and whether it is another one than the one that conditioned the pictures."""
+    name = wish.encoder or recipe.encoder.verifier or recipe.encoder.model
+    return {"name": name, "independent": name != recipe.encoder.model}
+
+
+def _open(dataset: Path, recipe: Recipe, judge: dict[str, Any], out: Path, wish: Wish) -> Material:
+    if material.are_embeddings([dataset]):
+        return material.embedded_files([dataset])
+    return _pictures((dataset,), recipe, judge, out, "embeddings", wish.device)
+
+
+def _references(recipe: Recipe, judge: dict[str, Any], out: Path, wish: Wish) -> Material | None:
+    if not wish.references:
+        return None
+    if material.are_embeddings(wish.references):
+        return material.embedded_files(wish.references)
+    return _pictures(wish.references, recipe, judge, out, "references", wish.device)
+
+
+def _pictures(
+    paths: Sequence[Path], recipe: Recipe, judge: dict[str, Any], out: Path, what: str, device: str | None
+) -> Material:
+    chosen = recipe.encoder.model_copy(update={"model": judge["name"], "dimension": None})
+    return material.pictures(paths, chosen, files.make_directory(out / "embeddings"), what, device)
+
+
+def _content(
+    dataset: Path,
+    recipe: Recipe,
+    judge: dict[str, Any],
+    data: Material,
+    references: Material | None,
+    measured: Audit,
+    wish: Wish,
+) -> dict[str, Any]:
+    unknown: dict[str, Any] = {"name": None, "sha256": None}
+    content = {
+        "format": FORMAT,
+        "dataset": str(dataset),
+        "encoder": {**judge, **(data.encoder or unknown)},
+        "skipped": data.skipped,
+        **measured.content,
+        "references": [str(path) for path in wish.references],
+        "style_recall": None,
+        "networks": None,
+    }
+    if data.encoder is not None and data.sources is None:  # a file that tells who made it
+        content["encoder"]["independent"] = data.encoder["name"] != recipe.encoder.model
+    table, identity_N = _manifest(dataset, data, measured)
+    content["looks"] = _looks(recipe, data, table, measured)
+    content["input_output"] = _input_output(table)
+    content["demographics"] = _demographics(wish, measured, identity_N)
+    if wish.same_people:
+        assert references is not None
+        content["leakage"], content["same_people"] = None, content["leakage"]
+        content["style_recall"] = _style_recall(recipe, data, references, identity_N)
+    label_C = measured.people.label_C
+    content["label_noise"]["worst"] = [
+        {"picture": data.name(d.row), "label": int(label_C[d.own_class]), "similarity": d.own,
+         "nearer_label": int(label_C[d.other_class]), "its_similarity": d.other}
+        for d in measured.doubts
+    ]  # fmt: skip
+    if content["leakage"] is not None:
+        assert references is not None
+        content["leakage"]["worst"] = [
+            {"picture": data.name(p.row), "reference": references.name(p.reference), "similarity": p.similarity}
+            for p in measured.leaks
+        ]
+    return content
+
+
+def _manifest(dataset: Path, data: Material, measured: Audit) -> tuple[pyarrow.Table | None, NDArray[np.int64]]:
+    """The manifest's rows of the embedded pictures, or None; and the identity of each row: the manifest's, or the label."""
+    from synthface.dataset import open_dataset
+
+    assert data.rows.labels_N is not None
+    table = None if data.sources is None else open_dataset(dataset).manifest()
+    if table is None:
+        return None, data.rows.labels_N
+    table = table.take(data.picture_N)
+    return table, table["identity"].to_numpy().astype(np.int64)
+
+
+def _looks(recipe: Recipe, data: Material, table: pyarrow.Table | None, measured: Audit) -> dict[str, Any]:
+    """Proxy → its spread, or None where nothing is known; `images`: how many pictures' pixels were looked at."""
+    columns: dict[str, NDArray[np.floating]] = {}
+    class_N = measured.people.class_N
+    row_M = audit_rates.drawn_rows(len(data.rows), recipe.audit.looks, recipe.seed, "looks")
+    found: dict[str, Any] = {"images": len(row_M) if data.sources is not None else 0}
+    if data.sources is not None:
+        columns = looks.look_at(lambda rows: data.crops(rows, _CROP), row_M)
+    for name in looks.Look._fields:
+        found[name] = audit_balance.measured(columns[name], class_N[row_M], *_RANGES[name]) if columns else None
+    known = {} if table is None else looks.from_manifest(table)
+    for name in ("yaw", "pitch", "roll", "mouth"):
+        found[name] = audit_balance.measured(known[name], class_N, *_RANGES[name]) if known else None
+    if found["tone"] is not None:
+        found["tones"] = _tones(columns["tone"], class_N[row_M])
+    return found
+
+
+def _tones(angle_M: NDArray[np.floating], class_M: NDArray[np.int64]) -> dict[str, Any]:
+    """Balance of the people's mean tones, by name."""
+    known_M = ~np.isnan(angle_M)
+    person_P, place_K, count_P = np.unique(class_M[known_M], return_inverse=True, return_counts=True)
+    mean_P = np.bincount(place_K, angle_M[known_M], len(person_P)) / count_P
+    return audit_balance.balance([audit_balance.tone(angle) for angle in mean_P.tolist()], count_P)
+
+
+def _input_output(table: pyarrow.Table | None) -> dict[str, Any] | None:
+    """Similarity of each picture to what it was made from (Arc2Face, section 4.1), as rendering measured it."""
+    if table is None:
+        return None
+    found = {}
+    for name, value_N in looks.similarities(table).items():
+        known_K = value_N[~np.isnan(value_N)]
+        found[name] = audit_rates.described(known_K)
+    return found
+
+
+def _demographics(wish: Wish, measured: Audit, identity_N: NDArray[np.int64]) -> dict[str, Any] | None:
+    if wish.demographics is None:
+        return None
+    people = measured.people
+    identity_C = np.zeros(len(people), np.int64)
+    identity_C[people.class_N] = identity_N
+    return groups.balance(wish.demographics, people.label_C, identity_C, people.count_C)
+
+
+def _style_recall(
+    recipe: Recipe, data: Material, references: Material, identity_N: NDArray[np.int64]
+) -> dict[str, Any]:
+    """D_intra in the judge's space, over people whom references and dataset share: identity k is the k-th label there."""
+    if references.rows.labels_N is None:
+        raise InputError(
+            "The references have no labels: whom they show cannot be told.", "Give one folder of pictures a person."
+        )
+    rank_N = np.unique(references.rows.labels_N, return_inverse=True)[1]
+    found = audit_spread.style_recall(
+        references.rows.load(), rank_N, data.rows.load(), identity_N, recipe.audit.neighbours
+    )
+    return {**found, "space": "the judging encoder's"}
+
+
+def _by_networks(recipe: Recipe, data: Material, references: Material | None, wish: Wish) -> dict[str, Any]:
+    """LPIPS of pairs of one person; FID against the references where they are pictures."""
+    if data.sources is None:
+        raise UsageError("LPIPS and FID look at pictures; the dataset is an embedding file.", "Give the pictures.")
+    device, settings = networks.device_of(wish.device), recipe.audit
+    found: dict[str, Any] = {"device": device, "lpips": _lpips(recipe, data, device), "fid": None}
+    if references is not None and references.sources is not None:
+        sides = []
+        for one, what in ((data, "fid made"), (references, "fid real")):
+            rows = audit_rates.drawn_rows(len(one.rows), settings.inception_images, recipe.seed, what)
+            sides.append([image for image in one.crops(rows.tolist(), _CROP) if image is not None])
+        made, real = sides
+        distance = networks.Inception(device).distance(made, real, settings.batch_size)
+        found["fid"] = {"distance": distance, "images": len(made), "real_images": len(real), "size": _CROP}
+    return found
+
+
+def _lpips(recipe: Recipe, data: Material, device: str) -> dict[str, Any] | None:
+    """Pairwise LPIPS within people (Arc2Face, section 4.1: diversity), over pairs drawn by seed."""
+    assert data.rows.labels_N is not None
+    first_P, second_P = _pairs_of_one_person(data.rows.labels_N, recipe.audit.perceptual_pairs, recipe.seed)
+    if not len(first_P):
+        return None
+    network, found = networks.Lpips(device), []
+    for start in range(0, len(first_P), recipe.audit.batch_size):
+        part = slice(start, start + recipe.audit.batch_size)
+        pairs = zip(data.crops(first_P[part].tolist(), _CROP), data.crops(second_P[part].tolist(), _CROP), strict=True)
+        whole = [(a, b) for a, b in pairs if a is not None and b is not None]
+        if whole:
+            found.append(network.distances(*(np.stack(side) for side in zip(*whole, strict=True))))
+    distance_P = np.concatenate(found)
+    return {"mean": float(distance_P.mean()), "std": float(distance_P.std()), "pairs": len(distance_P)}
+
+
+def _pairs_of_one_person(
+    label_N: NDArray[np.int64], most: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of `most` pairs, each of a picture drawn by seed and another one of the same person."""
+    from synthface import seeds
+
+    order_N = np.argsort(label_N, kind="stable")
+    _, start_C, count_C = np.unique(label_N[order_N], return_index=True, return_counts=True)
+    start_N, count_N = np.repeat(start_C, count_C), np.repeat(count_C, count_C)
+    place_K = np.flatnonzero(count_N > 1)
+    if not len(place_K):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    rng = seeds.generator(seed, "perceptual pairs")
+    place_P = rng.choice(place_K, min(most, len(place_K)), replace=False)
+    within_P = place_P - start_N[place_P]
+    other_P = (within_P + 1 + rng.integers(0, count_N[place_P] - 1)) % count_N[place_P]
+    return order_N[place_P], order_N[start_N[place_P] + other_P]
+
+
+def _draw(
+    out: Path, content: dict[str, Any], data: Material, references: Material | None, measured: Audit, wish: Wish
+) -> None:
+    """The figures; adds their names to the content."""
+    drawn = figures.draw(content, out)
+    if references is not None and not wish.same_people and measured.leaks:
+        rows, others = [p.row for p in measured.leaks], [p.reference for p in measured.leaks]
+        crops, beside = data.crops(rows, _CROP), references.crops(others, _CROP)
+        if any(crop is not None for crop in crops):
+            worst_pairs.draw(crops, beside, [p.similarity for p in measured.leaks], out / "worst_pairs.png")
+            drawn.append("worst_pairs.png")
+    content["figures"] = drawn

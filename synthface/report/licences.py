@@ -1,0 +1,76 @@
+"""Whose terms a dataset inherits: every network and file that had a part in it, with its licence and hash."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from synthface.recipe import Recipe
+from synthface.zoo import CATALOGUE, needs, shipped
+
+_ROLES = {
+    "generator.model": "draws the pictures",
+    "generator.base": "decodes them: autoencoder, tokenizer, scheduler",
+    "generator.lora": "is merged into the generator",
+    "generator.vae": "decodes them",
+    "encoder.model": "conditions and judges the pictures",
+    "encoder.verifier": "judges the pictures",
+    "encoder.detector": "finds the faces",
+}
+_HASHES = {
+    "generator.model": "generator_sha256",
+    "encoder.model": "encoder_sha256",
+    "encoder.verifier": "verifier_sha256",
+    "encoder.detector": "detector_sha256",
+}
+_SHIPPED_TERMS = (
+    "Ships with synthface; trained by this project on faces computed from an analytic model. No photograph of anybody had "
+    "a part in it."
+)
+_OWN_TERMS = "A file of whoever made the dataset; its terms are not known to synthface and must be stated by them."
+
+
+class Link(NamedTuple):
+    """One link of the chain. licence: None where nobody told it. sha256: of the weights, as run.json has it."""
+
+    name: str
+    role: str
+    licence: str | None
+    terms: str
+    source: str | None
+    sha256: str | None
+
+
+def chain(recipe: Recipe, record: dict[str, Any]) -> list[Link]:
+    """The links, in the order in which they touch a picture. record: run.json."""
+    hashes = _hashes(record)
+    values = {need.key: need.value for need in needs.needs(recipe) if need.key in _ROLES}
+    return [_link(key, values[key], hashes.get(_HASHES.get(key, "")) or None) for key in _ROLES if key in values]
+
+
+def restricted(links: list[Link]) -> list[Link]:
+    """The links that forbid something or whose terms nobody told: what decides what the dataset may be used for."""
+    return [
+        link for link in links if link.licence is None or "non-commercial" in f"{link.licence} {link.terms}".lower()
+    ]
+
+
+def hub_licence(links: list[Link]) -> str:
+    """The licence field of a Hugging Face card: `apache-2.0` where the whole chain is, else `other`."""
+    return "apache-2.0" if links and all(link.licence == "Apache-2.0" for link in links) else "other"
+
+
+def _link(key: str, value: str, sha256: str | None) -> Link:
+    if value in CATALOGUE:
+        model = CATALOGUE[value]
+        source = model.url or f"https://huggingface.co/{model.repository}"
+        return Link(value, _ROLES[key], model.licence, model.terms, source, sha256)
+    if value in shipped.ENCODERS or value in shipped.GENERATORS:
+        return Link(f"{value} ({key})", _ROLES[key], "Apache-2.0", _SHIPPED_TERMS, None, sha256)
+    return Link(value, _ROLES[key], None, _OWN_TERMS, None, sha256)
+
+
+def _hashes(record: dict[str, Any]) -> dict[str, str]:
+    """The hashes of weights that the record of rendering has."""
+    stages = record.get("stages", {})
+    decisive = stages.get("render", stages.get("pack", {})).get("decisive", {})
+    return {name: value for name, value in decisive.items() if name in _HASHES.values() and isinstance(value, str)}
