@@ -9,9 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 
 GOLDEN = Path(__file__).parent / "golden"
+
+hypothesis.settings.register_profile("facts", deadline=None)  # a test asserts what is so, not how fast it was found
+hypothesis.settings.load_profile("facts")
 
 
 @pytest.fixture
