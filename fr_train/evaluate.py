@@ -102,7 +102,18 @@ def measure(
         "tar": tar,
         "tar_std": tar_std,
         "separation": verification.separation(dist_N, issame_N),
+        "roc": roc_points(result),
     }
+
+
+def roc_points(result: verification.Accuracy, points: int = 40) -> dict[str, list[float]]:
+    """The ROC curve (mean over the folds) at up to `points` false-accept rates, evenly on a logarithmic scale up to 1."""
+    above_T = result.fpr_T[result.fpr_T > 0]
+    if not len(above_T):
+        return {"far": [], "tar": []}
+    wanted_P = np.geomspace(above_T[0], 1, points) * (1 + 1e-9)
+    place_P = np.unique(np.searchsorted(result.fpr_T, wanted_P, "right") - 1)
+    return {"far": result.fpr_T[place_P].tolist(), "tar": result.tpr_T[place_P].tolist()}
 
 
 def over_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
