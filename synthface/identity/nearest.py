@@ -33,16 +33,24 @@ class Centers:
     def nearer_to_another(
         self, point_MD: Floats, identity_M: NDArray[np.integer], own_M: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
-        """Where another center is nearer (not: as near) than the own one. Near ties are decided by the exact value."""
+        """Where another center is nearer (not: as near) than the own one. Near ties are decided by the exact values."""
         if len(self) == 1:
             return np.zeros(len(point_MD), bool)
-        # two are asked for: where own and other are alike to float32's rounding, the other one must be among them
         best_M2, nearest_M2 = self._index.search(np.ascontiguousarray(point_MD), 2)
         row_M, column_M = np.arange(len(point_MD)), (nearest_M2[:, 0] == identity_M).astype(np.intp)
-        best_M, other_M = best_M2[row_M, column_M], nearest_M2[row_M, column_M]
+        best_M = best_M2[row_M, column_M]
         bound = sphere.float32_bound(point_MD.shape[1])
-        stolen_M: NDArray[np.bool_] = best_M > own_M - bound
-        for m in np.flatnonzero(stolen_M & (best_M < own_M + bound)):
-            other = sphere.exact_similarity(point_MD[m], self.center_ND[other_M[m]])
-            stolen_M[m] = other > sphere.exact_similarity(point_MD[m], self.center_ND[identity_M[m]])
+        stolen_M: NDArray[np.bool_] = best_M > own_M + bound
+        for m in np.flatnonzero(~stolen_M & (best_M >= own_M - bound)):
+            stolen_M[m] = self._exactly_nearer(point_MD[m], int(identity_M[m]))
         return stolen_M
+
+    def _exactly_nearer(self, point_D: Floats, identity: int) -> bool:
+        """Is the exact similarity of any other center larger? All are looked at: rounding may hide the nearest one."""
+        own = sphere.exact_similarity(point_D, self.center_ND[identity])
+        similarity_N = self.center_ND @ point_D
+        similarity_N[identity] = -np.inf
+        for other in np.flatnonzero(similarity_N >= own - sphere.float32_bound(len(point_D))):
+            if sphere.exact_similarity(point_D, self.center_ND[other]) > own:
+                return True
+        return False

@@ -71,10 +71,14 @@ class Cone(Move):
 
 
 def noise(rng: np.random.Generator, factor_DR: NDArray[np.float64] | None, dimension: int) -> NDArray[np.float64]:
-    """One draw of the noise, (d,) float64; a matrix-vector product, so that no bit depends on a batch."""
+    """One draw of the noise, (d,) float64.
+
+    By NumPy's own loop: BLAS adds in an order that depends on its threads, the batch, the memory's layout and the
+    processor, and the bits of a condition must depend on nothing but its image.
+    """
     if factor_DR is None:
         return rng.standard_normal(dimension) / math.sqrt(dimension)
-    result: NDArray[np.float64] = factor_DR @ rng.standard_normal(factor_DR.shape[1])
+    result: NDArray[np.float64] = np.einsum("dr,r->d", factor_DR, rng.standard_normal(factor_DR.shape[1]))
     return result
 
 
@@ -100,10 +104,6 @@ class Perturbation:
 
     def condition(self, center_D: Floats, identity: int, index: int, redraw: int = 0) -> Floats:
         """The condition of one image, (d,) float32 of unit length; `redraw` counts earlier draws that were refused."""
-        with one_blas_thread():
-            return self._condition(center_D, identity, index, redraw)
-
-    def _condition(self, center_D: Floats, identity: int, index: int, redraw: int) -> Floats:
         if index == 0 and self.settings.center_first:
             return center_D
         rng = seeds.generator(self._seed, "condition", identity, index, redraw)
@@ -123,9 +123,8 @@ class Perturbation:
         """Conditions of images (identity, index), (M, d) float32 unit rows; `center_ND` are all centers."""
         redraw_M = np.zeros(len(identity_M), np.int64) if redraw_M is None else redraw_M
         result_MD = np.empty((len(identity_M), center_ND.shape[1]), np.float32)
-        with one_blas_thread():
-            for m, (k, i, r) in enumerate(zip(identity_M, index_M, redraw_M, strict=True)):
-                result_MD[m] = self._condition(center_ND[k], int(k), int(i), int(r))
+        for m, (k, i, r) in enumerate(zip(identity_M, index_M, redraw_M, strict=True)):
+            result_MD[m] = self.condition(center_ND[k], int(k), int(i), int(r))
         return result_MD
 
 
@@ -150,7 +149,7 @@ class _Calibration:
                     "perturb.method is 'within-class' and the prior holds no within-class covariance.",
                     "Fit the prior on embeddings with labels, or use --set perturb.method=isotropic.",
                 )
-            factor_DR = self._prior.within.factor_DR.astype(np.float64)
+            factor_DR = np.ascontiguousarray(self._prior.within.factor_DR, np.float64)
         if target is None:
             return Noise(self._learned_scale(method), factor_DR)
         if target == 1.0:
@@ -187,7 +186,9 @@ class _Calibration:
             deviation_K = np.sqrt(prior.eigenvalue_K.astype(np.float64))
             white_MK = rng.standard_normal((_CALIBRATION, len(deviation_K)))
             center_MD = sphere.normalize(white_MK * deviation_K @ prior.component_KD + prior.mean_D).astype(np.float64)
-            noise_MD = np.stack([noise(rng, factor_DR, prior.dimension) for _ in range(_CALIBRATION)])
+            columns = prior.dimension if factor_DR is None else factor_DR.shape[1]
+            noise_MD = rng.standard_normal((_CALIBRATION, columns))
+            noise_MD = noise_MD / math.sqrt(columns) if factor_DR is None else noise_MD @ factor_DR.T
             along_M = np.einsum("md,md->m", noise_MD, center_MD)
             self._sample[method] = along_M, np.linalg.norm(noise_MD, axis=1)
         return self._sample[method]

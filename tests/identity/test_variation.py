@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +19,7 @@ from synthface.errors import RecipeError, SynthfaceError, UsageError
 from synthface.identity import sphere
 from synthface.identity.conditions import Guard
 from synthface.identity.density import CandidateStream
+from synthface.identity.nearest import Centers
 from synthface.identity.perturb import Perturbation, mean_cosine_of_cone
 from synthface.identity.prior import Prior, Within
 from synthface.recipe.people import IdentitiesRecipe, PerturbRecipe
@@ -109,6 +115,38 @@ def test_a_condition_depends_on_its_image_alone(prior: Prior, method: str, data:
             np.testing.assert_array_equal(row, center[k])
 
 
+PROGRAM = """
+import hashlib, sys
+import numpy as np
+from synthface.identity import prior as priors
+from synthface.identity.perturb import Perturbation
+from synthface.recipe.people import PerturbRecipe
+perturbation = Perturbation(priors.load(sys.argv[1]), PerturbRecipe(), 5)
+center = np.load(sys.argv[2])
+image = np.arange(200)
+condition = perturbation.conditions(center, image % len(center), image)
+print(hashlib.sha256(condition.tobytes()).hexdigest())
+"""
+
+
+def test_conditions_are_the_same_bits_in_any_process_and_whether_the_prior_was_saved(
+    prior: Prior, tmp_path: Path
+) -> None:
+    """Freshly fitted, the factor lies in memory column by column; read from a file, row by row."""
+    prior.save(tmp_path / "prior.safetensors")
+    center = centers_of(prior, 20)
+    np.save(tmp_path / "centers.npy", center)
+    image = np.arange(200)
+    fresh = Perturbation(prior, PerturbRecipe(), 5).conditions(center, image % 20, image)
+    found = {hashlib.sha256(fresh.tobytes()).hexdigest()}
+    for threads in ("1", "2"):
+        command = [sys.executable, "-c", PROGRAM, tmp_path / "prior.safetensors", tmp_path / "centers.npy"]
+        environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        found.add(done.stdout.strip())
+    assert len(found) == 1
+
+
 def test_other_images_identities_seeds_and_redraws_give_other_conditions(prior: Prior) -> None:
     center = centers_of(prior, 2)
     first, other_seed = (Perturbation(prior, PerturbRecipe(), seed) for seed in (5, 6))
@@ -159,6 +197,25 @@ def test_guarded_conditions_do_not_depend_on_the_batch(prior: Prior) -> None:
     whole = np.concatenate([part.condition_MD for part in Guard(Perturbation(prior, recipe, 5), center).all_images(4)])
     cut = [part.condition_MD for part in Guard(Perturbation(prior, recipe, 5), center).all_images(4, chunk=7)]
     np.testing.assert_array_equal(np.concatenate(cut), whole)
+
+
+@given(seed=st.integers(0, 10**6), dimension=st.sampled_from([3, 16, 100]), count=st.integers(2, 12))
+@settings(max_examples=60, deadline=None)
+def test_the_nearest_center_is_decided_by_exact_values_among_any_number_of_near_ties(
+    seed: int, dimension: int, count: int
+) -> None:
+    """Centers that differ in their last bits: float32 puts them in any order, and any number before the nearest."""
+    rng = np.random.default_rng(seed)
+    base = sphere.normalize(rng.standard_normal(dimension))
+    last_bits = rng.integers(-2, 3, (count, dimension)) * np.spacing(base)
+    center = (base + last_bits).astype(np.float32)
+    point = sphere.normalize(base + 0.5 * rng.standard_normal((count, dimension)) / np.sqrt(dimension))
+    owner = rng.integers(0, count, len(point))
+    centers = Centers(center)
+    found = centers.nearer_to_another(point, owner, centers.own_similarity(point, owner))
+    for m, own in enumerate(owner):
+        exact = [sphere.exact_similarity(point[m], row) for row in center]
+        assert found[m] == (max(exact) > exact[own])
 
 
 def test_an_impossible_guard_ends_with_the_values_to_change(prior: Prior) -> None:
