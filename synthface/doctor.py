@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -39,14 +39,26 @@ class Finding:
     advice: str = ""
 
 
-def examine(
-    place: Path, lacking: Sequence[Lack] = (), lacking_for: Mapping[str, Sequence[Lack]] | None = None
-) -> dict[str, Any]:
-    """All findings: versions, processor, memory, GPUs, disk at `place`, optional packages and weights.
+@dataclass(frozen=True)
+class Weights:
+    """Which weights are here: of the chosen recipe, of every recipe that ships (by name), and of the public models."""
 
-    lacking: what the chosen recipe needs and is absent; lacking_for: the same for every recipe that ships, by name.
-    """
-    findings = [*_packages(), *_processor(), *_gpus(), *_disk(place), *_weights(lacking), *_recipes(lacking_for or {})]
+    present: Sequence[str] = ()
+    lacking: Sequence[Lack] = ()
+    lacking_for: Mapping[str, Sequence[Lack]] = field(default_factory=dict)
+    pulled: Sequence[str] = ()
+
+
+def examine(place: Path, weights: Weights) -> dict[str, Any]:
+    """All findings: versions, processor, memory, GPUs, disk at `place`, optional packages and weights."""
+    findings = [
+        *_packages(),
+        *_processor(),
+        *_gpus(),
+        *_disk(place),
+        *_weights(weights),
+        *_recipes(weights.lacking_for),
+    ]
     return {
         "machine": run.machine(),
         "findings": [asdict(finding) for finding in findings],
@@ -136,10 +148,15 @@ def _disk(place: Path) -> list[Finding]:
     return found
 
 
-def _weights(lacking: Sequence[Lack]) -> list[Finding]:
-    if not lacking:
-        return [Finding("weights", "ok", "all that the recipe needs are here")]
-    return [Finding(f"weights {lack.subject}", "lack", lack.why, lack.fix) for lack in lacking]
+def _weights(weights: Weights) -> list[Finding]:
+    found = []
+    if weights.present:
+        found.append(Finding("weights", "ok", f"here, of the recipe's: {', '.join(weights.present)}"))
+    if weights.pulled:
+        found.append(Finding("public weights", "ok", f"pulled: {', '.join(weights.pulled)}"))
+    else:
+        found.append(Finding("public weights", "note", "none pulled", "`synthface models list` shows them"))
+    return found + [Finding(f"weights {lack.subject}", "lack", lack.why, lack.fix) for lack in weights.lacking]
 
 
 def _recipes(lacking_for: Mapping[str, Sequence[Lack]]) -> list[Finding]:

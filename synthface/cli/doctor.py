@@ -29,8 +29,13 @@ def command(recipe_name: str | None, overrides: tuple[str, ...], run_path: Path,
 
     run = RunDirectory(run_path)
     recipe = resolve(recipe_name, overrides, run)
-    lacking_for = {name: zoo.missing_for(recipes.load(name)) for name in recipes.available()}
-    result = doctor.examine(run_path, zoo.missing_for(recipe, run.prior), lacking_for)
+    weights = doctor.Weights(
+        present=zoo.present_for(recipe),
+        lacking=zoo.missing_for(recipe, run.prior),
+        lacking_for={name: zoo.missing_for(recipes.load(name)) for name in recipes.available()},
+        pulled=zoo.pulled(),
+    )
+    result = doctor.examine(run_path, weights)
     lines = []
     for finding in result["findings"]:
         advice = f"  → {finding['advice']}" if finding["advice"] else ""

@@ -9,15 +9,31 @@ Nothing here downloads unless `pull` is called.
 """
 
 from synthface.zoo.catalogue import CATALOGUE, Model
-from synthface.zoo.needs import missing_for, models_of
-from synthface.zoo.places import entry, weights
+from synthface.zoo.needs import missing_for, models_of, present_for
+from synthface.zoo.places import entry, missing, weights
 
-__all__ = ["CATALOGUE", "Model", "entry", "locate", "missing_for", "models_of", "names", "weights"]
+__all__ = [
+    "CATALOGUE",
+    "Model",
+    "entry",
+    "locate",
+    "missing_for",
+    "models_of",
+    "names",
+    "present_for",
+    "pulled",
+    "weights",
+]
 
 
 def names() -> list[str]:
     """The names of the public models."""
     return list(CATALOGUE)
+
+
+def pulled() -> list[str]:
+    """The names of the public models whose files are all here."""
+    return [name for name, model in CATALOGUE.items() if not missing(model)]
 
 
 def locate(value: str) -> str:

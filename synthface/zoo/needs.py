@@ -44,6 +44,11 @@ def missing_for(recipe: Recipe, prior: Path | None = None) -> list[Lack]:
     return list(lacking.values())
 
 
+def present_for(recipe: Recipe) -> list[str]:
+    """The weights that `recipe` names and that are here, as KEY=VALUE."""
+    return [f"{need.key}={need.value}" for need in needs(recipe) if _lack(need) is None]
+
+
 def needs(recipe: Recipe) -> Iterator[Need]:
     """Every value of `recipe` that stands for weights."""
     encoder, generator, training = recipe.encoder, recipe.generator, recipe.train_generator

@@ -158,3 +158,37 @@ def test_doctor_tells_versions_processor_disk_and_weights(synthface: Run, tmp_pa
     for finding in content["findings"]:
         assert finding["state"] == "ok" or finding["advice"]
     assert not (tmp_path / "run").exists()
+
+
+def test_doctor_names_weights_that_are_here_and_says_how_to_get_the_others(
+    synthface: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNTHFACE_MODELS", str(tmp_path))
+    (tmp_path / "own.onnx").write_bytes(b"a network")
+    chosen = ["--set", f"encoder.model={tmp_path / 'own.onnx'}", "--set", "encoder.detector=scrfd"]
+    done = synthface("doctor", *chosen, "--json")
+    assert done.code == 1
+    findings = {finding["subject"]: finding for finding in done.json["findings"]}
+    assert f"encoder.model={tmp_path / 'own.onnx'}" in findings["weights"]["value"]
+    assert findings["weights scrfd"]["advice"] == "synthface models pull scrfd"
+    assert findings["public weights"] == {
+        "subject": "public weights", "state": "note", "value": "none pulled",
+        "advice": "`synthface models list` shows them",
+    }  # fmt: skip
+    assert "→ synthface models pull scrfd" in synthface("doctor", *chosen).out
+
+
+def test_doctor_calls_a_missing_package_and_an_unwritable_place_a_lack(
+    synthface: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from synthface import doctor
+
+    known = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("timm", "ray") else known(name))
+    monkeypatch.setattr(os, "access", lambda place, mode: False)
+    findings = {finding["subject"]: finding for finding in synthface("doctor", "--json").json["findings"]}
+    assert (findings["timm"]["state"], findings["timm"]["advice"]) == ("lack", "pip install timm")
+    assert (findings["ray"]["state"], findings["ray"]["advice"]) == (
+        "note", "only when you use it: pip install 'synthface[ray]'",
+    )  # fmt: skip
+    assert findings["run directory"]["state"] == "lack"
