@@ -6,6 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from synthface.generator.conditioning import ClipConditioner, MlpConditioner, token_ids
 from synthface.generator.training.vocabulary import POSITIONS, write_tokenizer
 from synthface.recipe.pictures import GeneratorTrainingRecipe, SmallAutoencoderRecipe, SmallUNetRecipe
@@ -24,6 +26,7 @@ SCHEDULE: dict[str, Any] = {
     "clip_sample": False,
 }
 _HEAD = 64  # channels of a head of the text encoder
+_FIRST_LOGVAR = -6.0  # of fresh posteriors: a deviation of e⁻³
 
 
 def make_unet(recipe: SmallUNetRecipe, sample_size: int, latent_channels: int, width: int) -> Any:
@@ -51,7 +54,7 @@ def make_vae(recipe: SmallAutoencoderRecipe, side: int) -> Any:
     from diffusers import AutoencoderKL
 
     levels = len(recipe.channels)
-    return AutoencoderKL(
+    vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * levels,
         up_block_types=("UpDecoderBlock2D",) * levels,
         block_out_channels=recipe.channels,
@@ -62,6 +65,9 @@ def make_vae(recipe: SmallAutoencoderRecipe, side: int) -> Any:
         scaling_factor=1.0,
         mid_block_add_attention=False,
     )
+    with torch.no_grad():  # fresh weights would begin with latents of deviation 1 around means near 0: mere noise
+        vae.quant_conv.bias[recipe.latent_channels :] = _FIRST_LOGVAR
+    return vae
 
 
 def make_conditioner(recipe: GeneratorTrainingRecipe, dimension: int, tokenizer: Path) -> Any:
