@@ -15,7 +15,8 @@ class FrozenRecogniser:
     def __init__(self, name: str, device: torch.device, setting: str) -> None:
         from synthface.encoder import open_encoder
 
-        encoder: Any = open_encoder(name, device=str(device))
+        place = "cpu" if device.type == "cpu" else str(device)  # a process of several on the CPU is told "cpu:0"
+        encoder: Any = open_encoder(name, device=place)
         embedder = getattr(encoder, "embedder", None)
         network = getattr(embedder, "module", None)
         if not isinstance(network, torch.nn.Module):
