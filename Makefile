@@ -8,7 +8,7 @@ INTEROP := $(VENV)-interop
 DEMO    ?= run-demo
 BENCH   ?= $(filter-out measure,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup test test-slow test-gpu test-compat test-interop check format demo bench docs clean
+.PHONY: help setup test test-slow test-gpu test-compat test-interop test-browser check format demo bench docs clean
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
 
@@ -41,6 +41,11 @@ $(INTEROP)/.ready: constraints-interop.txt $(READY)
 	test -x $(INTEROP)/bin/python || $(UV) venv --quiet --allow-existing --python 3.11 $(INTEROP)
 	$(UV) pip install --quiet --python $(INTEROP)/bin/python --constraint constraints-interop.txt mxnet numpy opencv-python-headless
 	touch $@
+
+test-browser: setup ## the report in headless Chromium, at 320 to 1280 pixels, light and dark
+	test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+		{ echo 'There is no Chromium. Install it (Debian, as root: apt-get install chromium), or name it: CHROMIUM=/path make test-browser' >&2; exit 1; }
+	$(PYTHON) -m pytest -m browser tests/report
 
 check: setup     ## format, lint, types, and who may import whom
 	$(VENV)/bin/ruff format --check .

@@ -1,0 +1,174 @@
+"""`synthface audit`: from pictures to figures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from report_samples import crop, jpeg, write_encoder
+
+from synthface.errors import InputError, UsageError
+from synthface.recipe import Recipe
+from synthface.report import auditing, demographics, material
+
+Run = Callable[..., Any]
+
+
+def test_an_audit_gives_json_markdown_and_pictures_and_its_exit_code_is_the_gates(
+    synthface: Run, people: Path, strangers: Path, encoder: Path
+) -> None:
+    result = synthface("audit", people, "--encoder", encoder, "--reference", strangers, "--out", "found", "--json")
+    content = result.json
+    assert (content["images"], content["identities"]) == (40, 8)
+    assert result.code == (0 if content["leakage"]["gate"]["passed"] else 1)
+    assert content["separability"]["genuine"]["count"] == 8 * 10
+    assert content["separability"]["impostor"]["count"] == 40 * 39 // 2 - 80
+    assert content["looks"]["images"] == content["looks"]["luminance"]["count"] == 40
+    assert content["looks"]["yaw"] is None
+    kept = json.loads(Path("found/audit.json").read_text())
+    assert {**kept, "report": "found"} == content
+    table = Path("found/audit.md").read_text()
+    assert "| EER |" in table
+    assert "DCFace, Eq. 12" in table
+    for name in content["figures"]:
+        assert (Path("found") / name).read_bytes().startswith(b"\x89PNG")
+    assert {"separability.png", "centers.png", "looks.png", "worst_pairs.png"} == set(content["figures"])
+
+
+def test_the_text_names_every_figure_and_the_gate(synthface: Run, people: Path, encoder: Path) -> None:
+    text = synthface("audit", people, "--encoder", encoder, "--out", "found").out
+    for name in ("uniqueness", "consistency", "diversity", "label noise", "EER", "FMR100", "FMR1000", "FDR", "d′"):
+        assert f"\n{name} " in text
+
+
+def test_a_second_audit_embeds_nothing_and_gives_the_same_figures(
+    synthface: Run, people: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = synthface("audit", people, "--encoder", encoder, "--out", "found", "--json").json
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("embedded again")
+
+    monkeypatch.setattr(material, "embed", never)
+    again = synthface("audit", people, "--encoder", encoder, "--out", "found", "--json").json
+    assert {**again, "seconds": 0} == {**first, "seconds": 0}
+
+
+def test_a_copied_picture_heads_the_worst_pairs(synthface: Run, people: Path, strangers: Path, encoder: Path) -> None:
+    shutil.copytree(strangers, "known")
+    shutil.copy(people / "person_003" / "2.jpg", "known/person_100/copy.jpg")
+    content = synthface("audit", people, "--encoder", encoder, "--reference", "known", "--out", "o", "--json").json
+    worst = content["leakage"]["worst"][0]
+    assert worst["picture"].endswith("person_003/2.jpg")
+    assert worst["reference"].endswith("person_100/copy.jpg")
+    assert worst["similarity"] == pytest.approx(1, abs=1e-5)
+
+
+def test_a_mixed_up_picture_is_listed_as_label_noise(synthface: Run, people: Path, encoder: Path) -> None:
+    shutil.copytree(people, "mixed")
+    (Path("mixed") / "person_001" / "x.jpg").write_bytes(jpeg(crop(6, 50)))
+    content = synthface("audit", "mixed", "--encoder", encoder, "--out", "o", "--json").json
+    worst = content["label_noise"]["worst"][0]
+    assert worst["picture"].endswith("person_001/x.jpg")
+    assert (worst["label"], worst["nearer_label"]) == (1, 6)
+
+
+def test_embedding_files_are_audited_without_pictures(synthface: Run) -> None:
+    rng = np.random.default_rng(0)
+    center = np.repeat(rng.standard_normal((20, 32)), 4, axis=0)
+    np.savez("emb.npz", embeddings=center + 0.3 * rng.standard_normal(center.shape), labels=np.arange(80) // 4)
+    np.save("real.npy", rng.standard_normal((50, 32)).astype(np.float32))
+    result = synthface("audit", "emb.npz", "--reference", "real.npy", "--json")
+    assert result.json["encoder"]["name"] is None
+    assert result.json["looks"]["images"] == 0
+    assert result.json["leakage"]["references"] == 50
+    assert Path("emb-audit/audit.json").exists()
+    assert "--networks" not in result.err
+
+
+def test_references_of_another_encoder_are_refused(synthface: Run, people: Path, encoder: Path) -> None:
+    other = write_encoder(Path("other.onnx"), 16)
+    other.write_bytes(other.read_bytes() + b"\x72\x00")  # an empty documentation string: another file, the same network
+    assert synthface("embed", people, "--encoder", "other.onnx", "--out", "ref.npz").code == 0
+    result = synthface("audit", people, "--encoder", encoder, "--reference", "ref.npz", "--out", "o")
+    assert result.code == 1
+    assert "were embedded by 'other.onnx'" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("nowhere",), "no picture, folder or dataset nowhere"),
+        ((), "no picture, folder or dataset run/dataset"),
+        (("people", "--same-people"), "--same-people says whom the references show"),
+        (("people", "--reference", "people", "--reference", "e.npz"), "Some of people, e.npz are embedding files"),
+    ],
+)
+def test_what_cannot_be_audited_is_told_in_a_sentence(
+    synthface: Run, people: Path, encoder: Path, arguments: tuple[str, ...], told: str
+) -> None:
+    Path("people").symlink_to(people)
+    np.savez("e.npz", embeddings=np.eye(16))
+    result = synthface("audit", *arguments, "--encoder", encoder)
+    assert result.code in (1, 2)
+    assert told in result.err
+
+
+def test_an_encoder_that_conditioned_the_pictures_is_called_so(people: Path, encoder: Path) -> None:
+    recipe = Recipe.model_validate({"encoder": {"model": str(encoder), "verifier": None}})
+    content = auditing.audit(people, recipe, Path("o"))
+    assert content["encoder"]["independent"] is False
+    assert "flatter" in Path("o/audit.md").read_text()
+
+
+def test_real_pictures_of_the_same_people_give_recall_and_no_gate(synthface: Run, people: Path, encoder: Path) -> None:
+    result = synthface("audit", people, "--encoder", encoder, "--reference", people, "--same-people", "--out", "o", "--json")  # fmt: skip
+    content = result.json
+    assert result.code == 0
+    assert content["leakage"] is None
+    assert content["style_recall"]["share"] == 1  # every real picture is a generated one
+    assert content["same_people"]["mean"] == pytest.approx(1, abs=1e-5)
+
+
+def test_demographics_are_balanced_over_people(synthface: Run, people: Path, encoder: Path) -> None:
+    Path("who.csv").write_text("label,group,name\n" + "".join(f"{k},{'ab'[k > 5]},n{k}\n" for k in range(7)))
+    content = synthface("audit", people, "--encoder", encoder, "--demographics", "who.csv", "--out", "o", "--json").json
+    found = content["demographics"]
+    assert (found["people"], found["unknown"]) == (7, 1)
+    assert found["columns"]["group"]["groups"]["a"] == {"people": 6, "share": pytest.approx(6 / 7), "images": 30}
+    assert "Balance: group" in Path("o/audit.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("lable,x\n1,2\n", "Did you mean 'label'"),
+        ("label,x\n99,a\n", "None of the dataset's people"),
+        ("", "cannot be read"),
+    ],
+)
+def test_a_table_of_other_people_is_told(text: str, told: str) -> None:
+    Path("who.csv").write_text(text)
+    with pytest.raises(InputError, match=told):
+        demographics.balance(Path("who.csv"), np.arange(3), np.arange(3), np.ones(3, np.int64))
+
+
+def test_a_rehearsals_encoder_is_no_judge(people: Path) -> None:
+    recipe = Recipe.model_validate({"encoder": {"model": "dry", "verifier": "dry"}})
+    with pytest.raises(UsageError, match="is no network"):
+        auditing.audit(people, recipe, Path("o"))
+
+
+@pytest.mark.real
+def test_faces_of_real_people_are_told_apart_by_a_real_recogniser(synthface: Run, real_data: Path) -> None:
+    embeddings = real_data / "lfw_gray_dev_embeddings.npz"
+    content = synthface("audit", embeddings, "--out", "o", "--json").json
+    assert content["identities"] == 3_516
+    assert 0.005 < content["separability"]["eer"] < 0.05
+    assert content["separability"]["d_prime"] > 3
+    assert content["uniqueness"]["share"] < 0.9  # 128 dimensions: the nearest of 3,515 strangers is often above .3
