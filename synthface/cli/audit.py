@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from synthface.cli.options import debug_option, emit, json_option, recipe_options, resolve, run_option
+from synthface.cli.options import (
+    debug_option,
+    emit,
+    json_option,
+    recipe_options,
+    resolve,
+    run_option,
+    tell_of_demonstration,
+)
 from synthface.run import RunDirectory
 
 
@@ -72,6 +80,7 @@ def command(
     dataset = dataset or RunDirectory(run_path).dataset
     run = RunDirectory(dataset.parent) if _is_of_a_run(dataset) else RunDirectory(run_path)
     recipe = resolve(recipe_name, overrides, run)
+    tell_of_demonstration(encoder or recipe.encoder.verifier or recipe.encoder.model)
     own = dataset.resolve() == run.dataset.resolve()
     place = out or (run.report if own else Path(f"{dataset.stem}-audit"))
     wish = auditing.Wish(references, same_people, encoder, demographics, networks, device)
@@ -92,7 +101,7 @@ def _text(content: dict[str, Any], place: Path) -> str:
     lines = tables.lines(content)
     width = max(len(line.name) for line in lines)
     value = max(len(line.value) for line in lines)
-    judged = content["encoder"]["name"] or "an encoder that the file does not tell"
+    judged = tables.judge(content)
     head = (
         f"{content['dataset']}: {content['images']:,} pictures of {content['identities']:,} people, judged by {judged}"
     )

@@ -85,7 +85,7 @@ def impostor_scores(row_RD: NDArray[np.float32], class_R: NDArray[np.int64]) -> 
     for start in range(0, total, _BAND):
         band_BD = row_RD[start : start + _BAND]
         gram_BR = band_BD @ row_RD[: start + len(band_BD)].T
-        wanted_BR = np.tri(*gram_BR.shape, k=start - 1, dtype=bool)
+        wanted_BR = np.tri(len(gram_BR), gram_BR.shape[1], k=start - 1, dtype=bool)
         wanted_BR &= class_R[start : start + len(band_BD), None] != class_R[: start + len(band_BD)]
         found = gram_BR[wanted_BR]
         score_I[filled : filled + len(found)] = found

@@ -111,7 +111,7 @@ def _one_person(row_SD: Floats, threshold: float, diverse_S: NDArray[np.bool_]) 
     for start in range(0, len(row_SD), _GRAM):
         band_BD = row_SD[start : start + _GRAM]
         gram_BS = band_BD @ row_SD[: start + len(band_BD)].T
-        earlier_BS = np.tri(*gram_BS.shape, k=start - 1, dtype=bool)
+        earlier_BS = np.tri(len(gram_BS), gram_BS.shape[1], k=start - 1, dtype=bool)
         diverse_S[start : start + len(band_BD)] = ~((gram_BS >= threshold) & earlier_BS).any(axis=1)
         found.append(gram_BS[earlier_BS])
     return found

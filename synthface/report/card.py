@@ -41,6 +41,7 @@ def card(facts: Facts) -> str:
         identities=facts.dataset["identities"] if facts.dataset else 0,
         demonstration=facts.recipe is not None and facts.recipe.generator.model in shipped.GENERATORS,
         arc2face=facts.recipe is not None and facts.recipe.generator.model == "arc2face",
+        judge=tables.judge(facts.audit, mark="`") if facts.audit else "",
         links=links,
         restricted=licences.restricted(links),
         audit_table=tables.table(["figure", "value", "what it says"], tables.lines(facts.audit)) if facts.audit else "",

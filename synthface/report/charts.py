@@ -1,6 +1,6 @@
 """Charts as inline SVG: no script, no font, no file beside the page; colours come from the page's style sheet.
 
-A series is named by a CSS class, `c1` … `c4`, so that light and dark pages colour the same chart.
+A series is named by a CSS class, `c1` … `c5`, so that light and dark pages colour the same chart.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from html import escape
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 440, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 38
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 24, 38
 _TICKS = 5
 
 
@@ -179,13 +179,11 @@ def _percent(value: float, step: float) -> str:
 
 
 def _figure(title: str, x_label: str, y_label: str, series: Sequence[Series], body: str) -> str:
-    legend = "".join(
-        f'<span class="key {one.style}">{escape(one.label)}</span>' for one in series if one.label
-    ) if len(series) > 1 else ""  # fmt: skip
+    keys = "".join(f'<span class="key {one.style}">{escape(one.label)}</span>' for one in series if one.label)
+    legend = f'<span class="keys">{keys}</span>' if len(series) > 1 else ""
     return (
         f'<figure class="chart"><figcaption><b>{escape(title)}</b>{legend}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">{body}'
         f'<text class="label" x="{(_LEFT + WIDTH - _RIGHT) / 2}" y="{HEIGHT - 5}" text-anchor="middle">{escape(x_label)}</text>'
-        f'<text class="label" transform="translate(11 {(_TOP + HEIGHT - _BOTTOM) / 2}) rotate(-90)" text-anchor="middle">'
-        f"{escape(y_label)}</text></svg></figure>"
+        f'<text class="label" x="2" y="11">{escape(y_label)}</text></svg></figure>'
     )

@@ -48,8 +48,10 @@ def render(facts: Facts) -> str:
         people=panels.people(facts),
         rendering=panels.rendering(facts),
         audit_charts=panels.audit(facts),
-        training=panels.training(facts),
-        rejections=panels.rejections(facts),
+        training=[*panels.recognition(facts), *panels.training(facts)],
+        rejections=panels.reasons((facts.render or {}).get("rejected", {})),
+        given_up=panels.reasons((facts.render or {}).get("short", {})),
+        judge=tables.judge(facts.audit) if facts.audit else "",
         audit_lines=tables.lines(facts.audit) if facts.audit else [],
         look_head=tables.LOOK_HEAD,
         looks=tables.look_rows(facts.audit["looks"]) if facts.audit else [],
@@ -97,7 +99,7 @@ def _tiles(facts: Facts) -> list[tuple[str, str, str]]:
                 (tables.percent(audit["separability"]["eer"]), "equal error rate", "of the verifier, on these pictures")
             )
         if audit["leakage"]:
-            verdict = "passed" if audit["leakage"]["gate"]["passed"] else "not passed"
+            verdict = "passed" if audit["leakage"]["gate"]["passed"] else "failed"
             tiles.append((verdict, "gate of leakage", f"p99 {audit['leakage']['p99']:.3f}"))
     if fr and fr.get("evaluation"):
         mean = fr["evaluation"]["mean_accuracy"]

@@ -12,6 +12,17 @@ from synthface.report.gather import Facts
 from synthface.report.published import COLUMNS
 from synthface.report.tables import LOOK_NAMES
 
+_REASONS = {
+    "no_face": "no face found",
+    "detection_score": "face found with a low score",
+    "yaw": "turned too far",
+    "pitch": "tilted too far",
+    "sharpness": "not sharp enough",
+    "center_similarity": "too unlike its center",
+    "nearest_center": "more like another center",
+    "reference_similarity": "too unlike its reference",
+    "duplicate": "nearly the same as another",
+}
 _FEW = 20_000  # values below which bins of similarity are joined: fewer would look like noise
 _TITLES = {
     "center_similarity": "Likeness to the conditioning center",
@@ -22,11 +33,16 @@ _TITLES = {
 }
 
 
-def _similarity(label: str, counts: list[int], style: str) -> Series:
-    """A histogram over BINS as a series, with bins twice or four times as wide where there are few values."""
-    joined = 1 if sum(counts) >= _FEW else 2 if sum(counts) >= _FEW // 10 else 4
-    edges = BINS[::joined].tolist()
-    return Series(label, edges, np.add.reduceat(counts, range(0, len(counts), joined)).tolist(), style)
+def _similarities(*parts: tuple[str, list[int], str]) -> list[Series]:
+    """Histograms over BINS as series of one chart; bins are joined alike in all of them where one has few values."""
+    least = min(sum(counts) for _, counts, _ in parts)
+    joined = 1 if least >= _FEW else 2 if least >= _FEW // 10 else 4
+    return [Series(label, BINS[::joined].tolist(), _joined(counts, joined), style) for label, counts, style in parts]
+
+
+def _joined(counts: list[int], size: int) -> list[int]:
+    found: list[int] = np.add.reduceat(counts, range(0, len(counts), size)).tolist()
+    return found
 
 
 class Verification(NamedTuple):
@@ -57,11 +73,13 @@ def people(facts: Facts) -> list[str]:
     threshold = (
         facts.identities["settings"]["threshold"] if facts.identities and "settings" in facts.identities else None
     )
-    series = [_similarity("nearest earlier person", statistics["nearest_histogram"], "c2")]
+    parts = [("nearest earlier person", statistics["nearest_histogram"], "c2")]
     if statistics["similarity"].get("histogram"):
-        series.insert(0, _similarity("all pairs", statistics["similarity"]["histogram"], "c4"))
+        parts.insert(0, ("all pairs", statistics["similarity"]["histogram"], "c4"))
     marks = [Mark(f"threshold {threshold:g}", threshold)] if threshold is not None else []
-    found.append(histogram(series, "How alike two people are", "cosine similarity of two centers", marks))
+    found.append(
+        histogram(_similarities(*parts), "How alike two people are", "cosine similarity of two centers", marks)
+    )
     seen, kept = np.array(statistics["acceptance_curve"], float).T.tolist()
     found.append(
         lines(
@@ -88,12 +106,11 @@ def rendering(facts: Facts) -> list[str]:
     return [chart for chart in found if chart]
 
 
-def rejections(facts: Facts) -> list[Bar]:
-    """Rejected attempts by reason, most frequent first."""
-    rejected = (facts.render or {}).get("rejected", {})
-    most = max(rejected.values(), default=1)
-    ordered = sorted(rejected.items(), key=lambda item: -item[1])
-    return [Bar(name.replace("_", " "), count, count / most) for name, count in ordered]
+def reasons(counts: dict[str, int]) -> list[Bar]:
+    """Attempts by the reason that spoke against them, most frequent first."""
+    most = max(counts.values(), default=1)
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return [Bar(_REASONS.get(name, name.replace("_", " ")), count, count / most) for name, count in ordered]
 
 
 def audit(facts: Facts) -> list[str]:
@@ -105,31 +122,44 @@ def audit(facts: Facts) -> list[str]:
     separability = content["separability"]
     if separability["roc"] is not None:
         scores = [
-            _similarity("two people", separability["impostor"]["histogram"], "c4"),
-            _similarity("one person", separability["genuine"]["histogram"], "c1"),
+            ("two people", separability["impostor"]["histogram"], "c4"),
+            ("one person", separability["genuine"]["histogram"], "c1"),
         ]
-        found.append(histogram(scores, "Two pictures, by the verifier", "cosine similarity"))
+        found.append(histogram(_similarities(*scores), "Two pictures, by the verifier", "cosine similarity"))
         curve = Series("", separability["roc"]["fmr"], separability["roc"]["tmr"])
         found.append(
             lines([curve], "Telling people apart (ROC)", "false match rate", "true match rate", log_x=True, y_high=1)
         )
-    centers = [_similarity("own center", content["consistency"]["own_center"]["histogram"], "c1")]
+    centers = [("own center", content["consistency"]["own_center"]["histogram"], "c1")]
     if content["uniqueness"]["nearest_center"]:
         nearest = content["uniqueness"]["nearest_center"]["histogram"]
-        centers.insert(0, _similarity("nearest other center, of centers", nearest, "c4"))
+        centers.insert(0, ("nearest other center, of centers", nearest, "c4"))
     marks = [Mark(f"one person from {content['threshold']:g}", content["threshold"])]
-    found.append(histogram(centers, "Pictures and centers", "cosine similarity", marks))
+    found.append(histogram(_similarities(*centers), "Pictures and centers", "cosine similarity", marks))
     if content["leakage"]:
         leak = content["leakage"]
         marks = [Mark(f"p99 allowed: {leak['gate']['max_p99']:g}", leak["gate"]["max_p99"])]
-        series = [_similarity("", leak["histogram"], "c2")]
+        series = _similarities(("", leak["histogram"], "c2"))
         found.append(histogram(series, "Nearest real person of every picture", "cosine similarity", marks))
     for name in ("yaw", "pitch", "luminance", "sharpness", "tone"):
         part = content["looks"][name]
         if part is not None:
-            edges = np.linspace(part["low"], part["high"], len(part["histogram"]) + 1).tolist()
-            found.append(histogram([Series("", edges, part["histogram"], "c3")], *_look_titles(name)))
+            joined = 1 if part["count"] >= _FEW // 10 else 2
+            edges = np.linspace(part["low"], part["high"], len(part["histogram"]) + 1)[::joined].tolist()
+            found.append(histogram([Series("", edges, _joined(part["histogram"], joined), "c3")], *_look_titles(name)))
     return [chart for chart in found if chart]
+
+
+def recognition(facts: Facts) -> list[str]:
+    """ROC curves of the verification sets, from result.json."""
+    evaluation = (facts.fr or {}).get("evaluation") or {"benchmarks": {}}
+    curves = {name: one["roc"] for name, one in evaluation["benchmarks"].items() if one.get("roc", {}).get("far")}
+    series = [
+        Series(_column(name), curve["far"], curve["tar"], f"c{number % 5 + 1}")
+        for number, (name, curve) in enumerate(curves.items())
+    ]
+    chart = lines(series, "Recogniser (ROC)", "false accept rate", "true accept rate", log_x=True, y_high=1)
+    return [chart] if chart else []
 
 
 def training(facts: Facts) -> list[str]:
@@ -151,13 +181,17 @@ def verification(facts: Facts) -> Verification | None:
     sets: dict[str, Any] = evaluation["benchmarks"]
     rates = list(dict.fromkeys(rate for one in sets.values() for rate in one.get("tar", {})))
     return Verification(
-        [COLUMNS.get(name, name.replace("_", " ")) for name in sets],
+        [_column(name) for name in sets],
         [f"{100 * one['accuracy']:.2f}" for one in sets.values()],
         ["" if one.get("ci95") is None else "{:.2f}–{:.2f}".format(*(100 * end for end in one["ci95"])) for one in sets.values()],
         f"{100 * evaluation['mean_accuracy']:.2f}",
         [(f"TAR at FAR {rate}", [_tar(one, rate) for one in sets.values()]) for rate in rates],
         set(sets) <= set(COLUMNS),
     )  # fmt: skip
+
+
+def _column(name: str) -> str:
+    return COLUMNS.get(name, name.replace("_", " "))
 
 
 def _tar(one: dict[str, Any], rate: str) -> str:
@@ -171,7 +205,9 @@ def _curves(log: list[dict[str, Any]], wanted: dict[str, str]) -> list[str]:
         points = [(line["step"], line[name]) for line in log if isinstance(line.get(name), int | float)]
         if len(points) > 1:
             steps, values = (list(column) for column in zip(*points, strict=True))
-            found.append(lines([Series("", steps, values)], title, "step", title.split()[0].lower()))
+            found.append(
+                lines([Series("", steps, values)], title, "step", {"lr": "rate"}.get(name, name.rpartition("_")[2]))
+            )
     return found
 
 

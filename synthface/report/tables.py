@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -27,10 +28,9 @@ def lines(content: dict[str, Any]) -> list[Line]:
 def markdown(content: dict[str, Any]) -> str:
     """audit.md: the head, the table, the balance of groups, the proxies of looks."""
     encoder = content["encoder"]
-    judged = f"`{encoder['name']}`" if encoder["name"] else "an encoder that the file does not tell"
     parts = [
         f"# Audit of {content['dataset']}",
-        f"{content['images']:,} pictures of {content['identities']:,} people, judged by {judged}"
+        f"{content['images']:,} pictures of {content['identities']:,} people, judged by {judge(content, mark='`')}"
         + ("." if encoder["independent"] else ", which also conditioned the pictures: the figures flatter."),
         table(["figure", "value", "what it says"], lines(content)),
     ]
@@ -42,6 +42,12 @@ def markdown(content: dict[str, Any]) -> str:
     for name, balance in balances(content):
         parts += [f"## {name}", table(["group", "people", "share", "pictures"], group_rows(balance))]
     return "\n\n".join(parts) + "\n"
+
+
+def judge(content: dict[str, Any], mark: str = "") -> str:
+    """Who judged: the encoder's name, or of a file its last part."""
+    name = content["encoder"]["name"]
+    return f"{mark}{Path(name).name}{mark}" if name else "an encoder that the file does not tell"
 
 
 def _people(content: dict[str, Any]) -> Iterator[Line]:
@@ -182,7 +188,7 @@ def look_rows(looks: dict[str, Any]) -> list[list[str]]:
             continue
         digits = 2 if name == "mouth" else 1
         values = [found["mean"], found["std"], found["within"], found["quantiles"]["0.05"], found["quantiles"]["0.95"]]
-        shown = ["–" if value is None else f"{value:.{digits}f}" for value in values]
+        shown = ["–" if value is None else f"{value:.{digits}f}".replace("-", "−") for value in values]
         rows.append([title, *shown, f"{found['unknown']:,}"])
     return rows
 
