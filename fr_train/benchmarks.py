@@ -12,6 +12,7 @@ _INSIGHTFACE = (
     "insightface's training archives carry it (faces_webface_112x112 and faces_emore in "
     "github.com/deepinsight/insightface, recognition/_datasets_)"
 )
+_PARAMETRIC = "`synthface parametric benchmarks --out FOLDER` makes it"
 WHERE = {  # set → where to get it
     "lfw": _INSIGHTFACE,
     "cfp_fp": _INSIGHTFACE,
@@ -20,6 +21,11 @@ WHERE = {  # set → where to get it
     "agedb_30": _INSIGHTFACE,
     "calfw": _INSIGHTFACE,
     "vgg2_fp": _INSIGHTFACE,
+    "mixed": _PARAMETRIC,
+    "frontal_profile": _PARAMETRIC,
+    "cross_pose": _PARAMETRIC,
+    "age_gap_30": _PARAMETRIC,
+    "cross_age": _PARAMETRIC,
 }
 TITLES = {
     "lfw": "LFW",
@@ -29,6 +35,11 @@ TITLES = {
     "agedb_30": "AgeDB-30",
     "calfw": "CALFW",
     "vgg2_fp": "VGG2-FP",
+    "mixed": "Mixed",
+    "frontal_profile": "Frontal-profile",
+    "cross_pose": "Cross-pose",
+    "age_gap_30": "Age gap 30",
+    "cross_age": "Cross-age",
 }
 
 

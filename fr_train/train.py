@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +17,9 @@ GoOn = Literal["auto", "resume", "restart"]
 
 
 def train_and_evaluate(
-    recipe: Recipe, sources: Sources, folder: Path, benchmarks: Path | None, go_on: GoOn = "auto"
+    recipe: Recipe, sources: Sources, folder: Path, benchmarks: Callable[[], Path | None], go_on: GoOn = "auto"
 ) -> dict[str, Any]:
-    """Trains by `recipe.train` into `folder`, then measures the last epoch on the sets in the folder `benchmarks`.
+    """Trains by `recipe.train` into `folder`, then measures the last epoch on the sets in the folder that `benchmarks` gives.
 
     Gives what result.json holds: the training's facts, and the evaluation or None where there are no sets.
     `auto` goes on from the folder's checkpoint if there is one, `resume` demands one, `restart` removes what is there.
@@ -31,7 +31,7 @@ def train_and_evaluate(
     resume = _whether_to_resume(folder, go_on)
     result: dict[str, Any] = {"training": train(recipe.train, sources, folder, recipe.seed, resume)}
     if is_main_process():
-        result["evaluation"] = _evaluate(recipe, Path(result["training"]["model"]), benchmarks)
+        result["evaluation"] = _evaluate(recipe, Path(result["training"]["model"]), benchmarks())
         files.write_json(folder / "result.json", result)
     return result
 

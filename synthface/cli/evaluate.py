@@ -65,7 +65,8 @@ def command(
     """Measure a face recogniser on verification sets, by insightface's protocol.
 
     MODEL is a checkpoint of train-fr, of AdaFace, CVLface or insightface, or an ONNX network. BENCH is an insightface
-    .bin file or a folder of them; without it, the recipe's folder is taken. The table goes to stdout.
+    .bin file or a folder of them; without it, the recipe's folder is taken, or its sets of computed people. The table
+    goes to stdout.
 
     \b
     Examples:
@@ -84,14 +85,6 @@ def command(
     )
     asked = {"onnx": onnx, "safetensors": safetensors}
     written = {kind: path for kind, path in asked.items() if path is not None}
-    own = verification_sets.folder(recipe)
-    if not places and not written and own is not None:
-        places = (own,)
-    if not places and not written:
-        raise UsageError(
-            "No verification set is named, neither here nor in the recipe.",
-            "Give a .bin file or a folder of them after the model, or --set evaluate.benchmarks=FOLDER.",
-        )
 
     results = _measure([model, *others], places, recipe, color=color, plots=plots, overlap=overlap, written=written)
     content: dict[str, Any] = dict(results[0]) if results else {"model": str(model)}
@@ -117,7 +110,11 @@ def _measure(
     overlap: Path | None,
     written: dict[str, Path],
 ) -> list[dict[str, Any]]:
-    """The result of each model; the first one is also exported and audited where that is asked for."""
+    """The result of each model; the first one is also exported and audited where that is asked for.
+
+    Without places and anything to write, the recipe's sets are taken. They may have to be made, which takes minutes: so
+    only when the model has been opened.
+    """
     from fr_train import models
     from fr_train.evaluate import evaluate
 
@@ -129,6 +126,7 @@ def _measure(
         if index == 0:
             for kind, file in written.items():
                 (models.export_onnx if kind == "onnx" else models.export_safetensors)(network, file)
+            places = places or (() if written else (_own_sets(recipe),))
         if not places:
             break
         training = None
@@ -146,3 +144,14 @@ def _measure(
         )
         results.append(result)
     return results
+
+
+def _own_sets(recipe: Recipe) -> Path:
+    """The recipe's folder. Raises UsageError where it has none."""
+    folder = verification_sets.folder(recipe)
+    if folder is None:
+        raise UsageError(
+            "No verification set is named, neither here nor in the recipe.",
+            "Give a .bin file or a folder of them after the model, or --set evaluate.benchmarks=FOLDER.",
+        )
+    return folder

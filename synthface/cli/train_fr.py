@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +90,18 @@ def command(
         if train.is_main_process():
             stack.enter_context(run.enter("train-fr", recipe, fingerprint(sources)))
         go_on: train.GoOn = "resume" if resume else "restart" if restart else "auto"
-        result = train.train_and_evaluate(recipe, sources, run.fr, verification_sets.folder(recipe), go_on)
+        sets = functools.partial(verification_sets.folder, recipe)  # made when the training has ended
+        result = train.train_and_evaluate(recipe, sources, run.fr, sets, go_on)
     if train.is_main_process():
         emit(as_json, result, _text(result))
 
 
 def _text(result: dict[str, Any]) -> str:
     facts = result["training"]
+    loss = "" if facts["loss"] is None else f", loss {facts['loss']:.3f}"
     lines = [
         f"{facts['backbone']} with {facts['head']}: {facts['classes']:,} people, {facts['pictures']:,} pictures, "
-        f"{facts['steps']:,} steps, loss {facts['loss']:.3f}.",
+        f"{facts['steps']:,} steps{loss}.",
         f"The recogniser is {facts['model']}.",
     ]
     if result["evaluation"] is not None:

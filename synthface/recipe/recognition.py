@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from synthface.recipe.section import Section, decisive, free
+from synthface.recipe.section import Precision, Section, decisive, free
 
 
 class AugmentRecipe(Section):
@@ -46,7 +46,7 @@ class TrainRecipe(Section):
     clip_grad_norm: float | None = decisive(None, "Largest gradient norm.", gt=0.0)
     ema_decay: float | None = decisive(None, "Decay of averaged weights; null: none.", gt=0.0, lt=1.0)
     color: Literal["rgb", "bgr"] = decisive("rgb", "Channel order that the network sees.")
-    precision: Literal["auto", "no", "bf16", "fp16"] = decisive("auto", "Autocast; auto: bf16 where the device has it.")
+    precision: Precision = decisive("auto", "Autocast; auto: bf16 where the device has it.")
     sync_batch_norm: bool = decisive(
         False, "Batch norm over the batches of all processes; off, each has its own, as AdaFace trains."
     )
@@ -76,8 +76,9 @@ class EvaluateRecipe(Section):
     """Verification by insightface's protocol."""
 
     benchmarks: str | None = free(
-        None, "Folder with `lfw.bin`, `cfp_fp.bin`, …; null: the parametric sets of the embedded recipe."
+        None, "Folder with `lfw.bin`, `cfp_fp.bin`, …; null: parametric sets among `names` are made in the cache."
     )
+    pairs: int = free(6_000, "Pairs of each parametric set, a multiple of 20.", ge=20, multiple_of=20)
     names: tuple[str, ...] = decisive(("lfw", "cfp_fp", "cplfw", "agedb_30", "calfw"), "Sets that make the table.")
     folds: int = decisive(10, "Folds, unshuffled.", ge=2)
     flip: bool = decisive(True, "Add the embedding of the mirrored image.")
