@@ -154,7 +154,9 @@ def providers_of(device: str | None) -> list[Any]:
         return ["CPUExecutionProvider"]
     if hasattr(onnxruntime, "preload_dlls"):
         onnxruntime.preload_dlls()  # finds the CUDA libraries that PyTorch brought along
-    return [("CUDAExecutionProvider", {"device_id": int(index or 0)}), "CPUExecutionProvider"]
+    # not the exhaustive search, which times kernels and takes another one today than yesterday
+    options = {"device_id": int(index or 0), "cudnn_conv_algo_search": "HEURISTIC"}
+    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
 
 
 def _open_session(path: Path, content: str | bytes, providers: list[Any], single_thread: bool) -> Any:

@@ -70,12 +70,20 @@ class OnnxEncoder:
         if image_BHWC.shape[1:3] != (self.image_size, self.image_size):
             image_BHWC = np.stack([align.resized(image, self.image_size) for image in image_BHWC])
         rows = [
-            self.network.run(self._prepared(image_BHWC[start : start + self.batch_size]))[0]
+            self._run(image_BHWC[start : start + self.batch_size])
             for start in range(0, len(image_BHWC), self.batch_size)
         ]
         return (
             np.concatenate(rows).astype(np.float32, copy=False) if rows else np.empty((0, self.dimension), np.float32)
         )
+
+    def _run(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """Where batches are computed at once they are filled up: a kernel is chosen by their size, and others round otherwise."""
+        number = len(image_BHWC)
+        if self.network.batched and number < self.batch_size:
+            image_BHWC = np.pad(image_BHWC, ((0, self.batch_size - number), (0, 0), (0, 0), (0, 0)))
+        embedding_BD: NDArray[np.floating] = self.network.run(self._prepared(image_BHWC))[0][:number]
+        return embedding_BD
 
     def _prepared(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         image_BCHW = np.ascontiguousarray(image_BHWC.transpose(0, 3, 1, 2), dtype=np.float32)

@@ -73,7 +73,8 @@ class Detector:
 
     def _detect_batch(self, images: Sequence[NDArray[np.uint8]], margin: float) -> list[Detections]:
         placed = self.network.map(lambda image: self._place(image, margin), images)
-        outputs = self._per_picture(self.network.run(np.concatenate([one.image_1CHW for one in placed])), len(images))
+        filled = placed + placed[-1:] * (self.batch_size - len(placed))  # one kernel for all batches: the same bits
+        outputs = self._per_picture(self.network.run(np.concatenate([one.image_1CHW for one in filled])), len(filled))
         return [self._decode([output[k] for output in outputs], one) for k, one in enumerate(placed)]
 
     def _place(self, image_HWC: NDArray[np.uint8], margin: float) -> Placed:

@@ -45,6 +45,18 @@ def test_a_batch_finds_what_single_pictures_find(tmp_path: Path, layout: str, ba
             np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_a_batching_network_sees_one_size_of_batches(networks: Path) -> None:
+    batching = detector(networks / "detector.onnx", batched=True, batch_size=3)
+    sizes = []
+    run = batching.network._run
+    batching.network._run = lambda image_BCHW: sizes.append(len(image_BCHW)) or run(image_BCHW)  # type: ignore[method-assign,func-returns-value]
+    together = batching(PICTURES)
+    for picture, found in zip(PICTURES, together, strict=True):
+        for alone, one in zip(batching([picture])[0], found, strict=True):
+            np.testing.assert_array_equal(alone, one)
+    assert set(sizes) == {3}
+
+
 def test_a_graph_that_mixes_a_batch_up_is_run_one_picture_at_a_time(
     networks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

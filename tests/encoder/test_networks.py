@@ -35,6 +35,17 @@ def test_an_embedding_does_not_depend_on_its_batch_on_a_cpu(networks: Path) -> N
         np.testing.assert_array_equal(encoder.embed(CROPS[number : number + 1])[0], together[number])
 
 
+def test_where_batches_are_computed_at_once_they_are_of_one_size(networks: Path) -> None:
+    encoder = OnnxEncoder(Network(networks / "encoder.onnx", "cpu", batched=True), batch_size=4)
+    sizes = []
+    run = encoder.network._run
+    encoder.network._run = lambda image_BCHW: sizes.append(len(image_BCHW)) or run(image_BCHW)  # type: ignore[method-assign,func-returns-value]
+    together = encoder.embed(CROPS)
+    for number in range(5):
+        np.testing.assert_array_equal(encoder.embed(CROPS[number : number + 1])[0], together[number])
+    assert set(sizes) == {4}
+
+
 @pytest.mark.parametrize("batch", [1, "n"])
 @pytest.mark.parametrize("batched", [False, True])
 def test_exports_with_a_fixed_batch_take_any(tmp_path: Path, networks: Path, batch: Any, batched: bool) -> None:
@@ -111,8 +122,10 @@ def test_a_gpu_is_taken_where_there_is_one(
     both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
     monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
-    assert providers_of(None)[0] == ("CUDAExecutionProvider", {"device_id": 0})
-    assert providers_of("cuda:1")[0] == ("CUDAExecutionProvider", {"device_id": 1})
+    for asked, index in ((None, 0), ("cuda:1", 1)):
+        name, options = providers_of(asked)[0]
+        assert (name, options["device_id"]) == ("CUDAExecutionProvider", index)
+        assert options["cudnn_conv_algo_search"] != "EXHAUSTIVE", "kernels chosen by their time differ between runs"
     assert providers_of("cpu") == ["CPUExecutionProvider"]
     with pytest.raises(ResourceError, match="its CUDA libraries did not load"):
         Network(networks / "encoder.onnx", "cuda")  # this onnxruntime falls back to the CPU, which is not what was said
@@ -133,7 +146,7 @@ class Small:
         return self.session.run(outputs, feeds)
 
 
-@pytest.mark.parametrize(("fits", "words"), [(3, "A batch of 5 pictures does not fit .* 2 fits. Use --set encoder.batch_size=2"),
+@pytest.mark.parametrize(("fits", "words"), [(3, "A batch of 64 pictures does not fit .* 2 fits. Use --set encoder.batch_size=2"),
                                              (0, "Not even one picture fits")])  # fmt: skip
 def test_when_memory_ends_the_batch_that_fits_is_told(networks: Path, fits: int, words: str) -> None:
     encoder = OnnxEncoder(Network(networks / "encoder.onnx", "cpu", batched=True))
