@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthface.cli.options import debug_option, emit, json_option, recipe_options, resolve, run_option
+from synthface.cli.options import (
+    debug_option,
+    emit,
+    json_option,
+    recipe_options,
+    resolve,
+    run_option,
+    tell_of_demonstration,
+)
 from synthface.run import RunDirectory
 
 if TYPE_CHECKING:
@@ -56,6 +64,7 @@ def command(
         raise UsageError("--aligned asks for no detection, and --detector names one.", "Give one of the two.")
     flags = {"encoder.model": encoder, "encoder.detector": detector}
     recipe = resolve(recipe_name, overrides, RunDirectory(run_path), flags).encoder
+    tell_of_demonstration(recipe.model)
     if aligned:
         recipe = recipe.model_copy(update={"detector": None})
     result = embed(images, out, recipe, device=device, one_a_person=average)

@@ -76,9 +76,9 @@ def resolve(
     return recipes.load(recipe_name or recipes.DEFAULT, {**pairs, **given})
 
 
-def tell_of_demonstration(recipe: Recipe) -> None:
-    """One line on stderr where pictures come from the small models that ship with the package."""
-    if recipe.generator.model in shipped.GENERATORS:
+def tell_of_demonstration(*models: str | None) -> None:
+    """One line on stderr where a small model that ships with the package is at work among the `models` of a command."""
+    if not {*shipped.ENCODERS, *shipped.GENERATORS}.isdisjoint(models):
         say("These are demonstration models, small enough to ship; for research-grade data use --recipe arc2face-0.5m.")
 
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthface.cli.options import debug_option, emit, json_option, recipe_options, resolve, run_option
+from synthface.cli.options import (
+    debug_option,
+    emit,
+    json_option,
+    recipe_options,
+    resolve,
+    run_option,
+    tell_of_demonstration,
+)
 from synthface.errors import UsageError
 from synthface.run import RunDirectory
 
@@ -68,6 +76,7 @@ def command(
             "--between leads from one person to another.", "Leave --average out, and take --n of 2 or more."
         )
     recipe = resolve(recipe_name, overrides, RunDirectory(run_path), {"seed": seed})
+    tell_of_demonstration(recipe.generator.model, recipe.encoder.model)
     if aligned:
         encoder = recipe.encoder.model_copy(update={"detector": None})
         recipe = recipe.model_copy(update={"encoder": encoder})

@@ -52,6 +52,12 @@ SHORT = 3  # exit code
 @click.option("--launcher", type=click.Choice(["local", "ray", "slurm"]), help="What starts the workers.")
 @click.option("--devices", metavar="LIST", help="For example cuda:0,cuda:1 or cpu,cpu: one worker each.")
 @click.option("--dry-run", is_flag=True, help="Only tell shards, images, disk, time and device-hours.")
+@click.option(
+    "--images-per-second",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="With --dry-run: the speed of one device, in place of a measurement.",
+)
 @click.option("--seed", type=int, help="Recipe value `seed`.")
 @recipe_options
 @run_option
@@ -65,14 +71,18 @@ def command(
     launcher: str | None,
     devices: str | None,
     dry_run: bool,
+    images_per_second: float | None,
     seed: int | None,
     recipe_name: str | None,
     overrides: tuple[str, ...],
     run_path: Path,
     as_json: bool,
 ) -> int:
+    from synthface.errors import UsageError
     from synthface.render.plan import parse_part
 
+    if images_per_second is not None and not dry_run:
+        raise UsageError("--images-per-second belongs to --dry-run.", "Rendering measures the speed itself.")
     run = RunDirectory(run_path)
     mine = None if part is None else parse_part(part)
     flags: dict[str, Any] = {
@@ -87,15 +97,15 @@ def command(
     if identities is not None and ids is None:
         flags["render.ids"] = _people_in(identities)
     recipe = resolve(recipe_name, overrides, run, flags)
-    tell_of_demonstration(recipe)
+    tell_of_demonstration(recipe.generator.model, recipe.encoder.model, recipe.encoder.verifier)
 
-    from synthface.render import rendering
+    from synthface.render import rehearsal, rendering
 
-    order = rendering.take_order(recipe, run)
     if dry_run:
-        content = rendering.rehearse(order)
+        content = rehearsal.rehearse(recipe, run, images_per_second)
         emit(as_json, content, _dry_text(content))
         return 0
+    order = rendering.take_order(recipe, run)
     if recipe.render.launcher == "slurm" and mine is None:
         return _submit(order, as_json)
     outcome = rendering.render(order, mine)
@@ -107,6 +117,7 @@ def conclude(order: Order, outcome: Outcome, part: Part | None, as_json: bool) -
     from synthface.errors import SynthfaceError
     from synthface.render import rendering
     from synthface.render.finish import finish
+    from synthface.report.card import write_card
 
     path = order.run.path
     if outcome.failed:
@@ -118,24 +129,10 @@ def conclude(order: Order, outcome: Outcome, part: Part | None, as_json: bool) -
     finished = None
     complete = rendering.everything_is_there(order, outcome.plan)
     if complete:
-        finished = finish(order, outcome.plan, part, _write_card)
+        finished = finish(order, outcome.plan, part, write_card)
     content = _content(order, outcome, complete, finished)
     emit(as_json, content, _text(content, part))
     return SHORT if content["short"] and part is None else 0
-
-
-def _write_card(run: RunDirectory, dataset: Path) -> None:
-    """The dataset's README, by the report."""
-    import importlib.util
-
-    from synthface import files
-
-    if importlib.util.find_spec("synthface.report") is None:
-        files.write_text(dataset / "README.md", f"Synthetic faces, rendered with the recipe in {run.recipe_file.name}.\n")
-        return
-    from synthface.report.card import write_card
-
-    write_card(run, dataset)
 
 
 def _people_in(path: str) -> int:
@@ -220,20 +217,30 @@ def _text(content: dict[str, Any], part: Part | None) -> str:
 
 
 def _dry_text(content: dict[str, Any]) -> str:
-    measured = content["measured"]
+    measured, devices = content["measured"], content["devices"]
     gigabytes = (content["bytes_of_shards"] + content["bytes_of_dataset"]) / 1e9
-    return "\n".join(
-        [
-            f"{content['images']:,} images of {content['identities']:,} identities in {content['shards']:,} shards of up to "
-            f"{content['images_per_shard']:,} images",
-            f"to be made: {content['images_remaining']:,} images in {content['shards_remaining']:,} shards",
-            f"disk: {gigabytes:,.2f} GB, half of it shards and half the dataset packed from them",
+    supposed = "" if measured else ", if a device makes 1 image/s"
+    lines = [
+        f"{content['images']:,} images of {content['identities']:,} identities in {content['shards']:,} shards of up to "
+        f"{content['images_per_shard']:,} images{supposed}",
+        f"to be made: {content['images_remaining']:,} images in {content['shards_remaining']:,} shards",
+        f"disk: {gigabytes:,.2f} GB, half of it shards and half the dataset packed from them",
+    ]
+    if measured and not content["given"]:
+        lines.append(
             f"measured on {measured['hardware']} ({measured['device']}, {measured['precision']}): "
-            f"{measured['attempts_per_second']:,.3g} pictures/s, {measured['kept_share']:.0%} kept",
-            f"time: {content['duration']} on {len(content['devices'])} × {content['devices'][0]}; "
-            f"{content['device_hours']:,.2f} device-hours",
-        ]
-    )
+            f"{measured['attempts_per_second']:,.3g} pictures/s, {measured['kept_share']:.0%} kept"
+        )
+    if measured:
+        speed = f", at the given {measured['attempts_per_second']:,.4g} images/s each" if content["given"] else ""
+        lines.append(
+            f"time: {content['duration']} on {len(devices)} × {devices[0]}{speed}; "
+            f"{content['device_hours']:,.2f} device-hours"
+        )
+    else:
+        lines.append("time: to be measured once these are here, or told by --images-per-second X:")
+    lines += [f"  missing: {lack}" for lack in content["missing"]]
+    return "\n".join(lines)
 
 
 def recipe_of(run: RunDirectory) -> Recipe:

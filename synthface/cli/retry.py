@@ -33,7 +33,7 @@ def command(run_path: Path, devices: str | None, as_json: bool) -> int:
     recipe = recipe_of(run)
     changed = {"launcher": "local", **({"devices": tuple(devices.split(","))} if devices else {})}
     recipe = recipe.model_copy(update={"render": recipe.render.model_copy(update=changed)})
-    tell_of_demonstration(recipe)
+    tell_of_demonstration(recipe.generator.model, recipe.encoder.model, recipe.encoder.verifier)
     order = rendering.take_order(recipe, run)
     failed = shards.failures(run.shards)
 

@@ -1,6 +1,6 @@
 """From identities to pictures: plan, generate, crop, gate, shards, and the packed dataset behind them.
 
-rendering.py  the whole of `render`, up to the shards; finish.py: pack, verify, contact sheet; status.py
+rendering.py  the whole of `render`, up to the shards; finish.py: pack, verify, contact sheet; status.py; rehearsal.py
 people.py     who is photographed, and how often
 plan.py       how the work is cut, and the hash of everything that decides a pixel; measure.py: how fast a device is
 ledger.py     which shards are to be made, and what became of them

@@ -22,7 +22,7 @@ from synthface.run import RunDirectory
 _RECORDS = ("train.rec", "train.idx", "train.lst", "property", "manifest.parquet")
 CONTACT_SHEET = "contact_sheet.png"
 _SHEET_IDS, _SHEET_PER_ID = 8, 8
-WriteCard = Callable[[RunDirectory, Path], None]
+WriteCard = Callable[[RunDirectory, Path], object]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from synthface import files, run
 from synthface.errors import InputError
 from synthface.identity import priors
@@ -92,7 +95,7 @@ def render(
         if part is not None:
             name = f".part-{part[0]}-of-{part[1]}.lock"
             stack.enter_context(files.exclusive(folder / name, f"part {part[0]}/{part[1]} of {directory.path}"))
-        engine = _Lazy(order)
+        engine = LazyEngine(order)
         stack.callback(engine.close)
         planned = _plan(order, engine, part)
         mine = planned.part(part)
@@ -114,39 +117,12 @@ def render(
     return outcome
 
 
-def rehearse(order: Order) -> dict[str, Any]:
-    """What rendering would take, from a short measurement on the device; nothing is written."""
-    path = order.run.plan_file
-    existing = plan.load(path, order.people.images_N, order.decisive) if path.exists() else None
-    engine = _Lazy(order)
-    try:
-        measured = engine.started.measure(order.recipe.render.measure_seconds)
-        devices = list(engine.started.devices)
-    finally:
-        engine.close()
-    planned = existing or _cut(order, measured, len(devices))
-    whole = {} if existing is None else shards.survey(order.run.shards, planned.shards, planned.hash)[0]
-    remaining = planned.images - sum(content["images_wanted"] for content in whole.values())
-    return {
-        "identities": planned.identities,
-        "images": planned.images,
-        "images_remaining": remaining,
-        "shards": len(planned.shards),
-        "shards_remaining": len(planned.shards) - len(whole),
-        "images_per_shard": max(shard.images for shard in planned.shards),
-        "devices": devices,
-        "measured": measured,
-        **measure.estimate(measured, remaining, len(devices)),
-        "hash": planned.hash,
-    }
-
-
 def everything_is_there(order: Order, planned: Plan) -> bool:
     """Whether every shard of the plan has its marker."""
     return all(shards.read(order.run.shards, shard, planned.hash) is not None for shard in planned.shards)
 
 
-class _Lazy:
+class LazyEngine:
     """The engine, started when it is needed: nothing is loaded where all is done."""
 
     def __init__(self, order: Order) -> None:
@@ -166,7 +142,7 @@ class _Lazy:
             self._engine.close()
 
 
-def _plan(order: Order, engine: _Lazy, part: Part | None) -> Plan:
+def _plan(order: Order, engine: LazyEngine, part: Part | None) -> Plan:
     """The plan that is there, or a new one; of several parts that start together one makes it."""
     path = order.run.plan_file
     with _planning(order, part):
@@ -177,7 +153,7 @@ def _plan(order: Order, engine: _Lazy, part: Part | None) -> Plan:
         if settings.shard_images is None:
             say(f"Measuring the speed for some {settings.measure_seconds:g} seconds …")
             measured = engine.started.measure(settings.measure_seconds)
-        planned = _cut(order, measured, max(part[1] if part else 1, len(settings.devices)))
+        planned = cut_for(order, measured, max(part[1] if part else 1, len(settings.devices)))
         planned.save(path)
         return planned
 
@@ -191,14 +167,19 @@ def _planning(order: Order, part: Part | None) -> Iterator[None]:
         yield
 
 
-def _cut(order: Order, measured: dict[str, Any], workers: int) -> Plan:
-    settings = order.recipe.render
+def cut_for(order: Order, measured: dict[str, Any], workers: int) -> Plan:
+    """A new plan: shards of `shard_images`, or of as many as the measured speed makes in `shard_minutes`."""
+    shards_of = sized(order.recipe, order.people.images_N, measured, workers)
+    return Plan(order.decisive, order.people.images_N, shards_of, measured)
+
+
+def sized(recipe: Recipe, images_N: NDArray[np.int64], measured: dict[str, Any], workers: int) -> tuple[Shard, ...]:
+    """The shards of that plan."""
+    settings = recipe.render
     if settings.shard_images is not None:
-        size = settings.shard_images
-    else:
-        size = max(1, round(measure.images_per_second(measured) * 60 * settings.shard_minutes))
-    cut = plan.cut(order.people.images_N, size, workers if settings.shard_images is None else 1)
-    return Plan(order.decisive, order.people.images_N, cut, measured)
+        return plan.cut(images_N, settings.shard_images)
+    speed = measure.images_per_second(measured)
+    return plan.cut(images_N, max(1, round(speed * 60 * settings.shard_minutes)), workers)
 
 
 def _announce(planned: Plan, todo: Sequence[Shard], whole: dict[int, Any]) -> None:

@@ -60,12 +60,10 @@ def test_killed_twenty_times_at_random_instants_it_makes_the_same_dataset(
         made = settled(run)
         assert made >= before, "a finished shard was lost"
         before = made
-    while not (run / "dataset").exists():  # and in what follows the shards: pack, verify, contact sheet
-        command = start("render", "--run", run)
-        until(lambda command=command: settled(run) == 25 or command.poll() is not None)  # type: ignore[misc]
-        time.sleep(instants.uniform(0, 0.8))
-        command.send_signal(signal.SIGKILL)
-        command.wait(30)
+    while settled(run) < 25:
+        killed_after(start("render", "--run", run), run, history(run), instants.uniform(1, 3))
+    for _ in range(6):  # and in what follows the shards: pack, verify, contact sheet
+        killed_after(start("render", "--run", run), run, history(run), instants.uniform(0, 1.0))
     last = start("render", "--run", run, "--json").json()
     assert last["complete"]
     assert synthface("render", "--run", whole).code == 0

@@ -22,7 +22,7 @@ from synthface.render.plan import Shard
 from synthface.render.worker import Job, Worker
 
 _STARTS = 3  # times an actor may be lost before it is ready
-_ALONE = 120.0  # seconds to wait for a worker when there is none
+_ALONE = 600.0  # seconds to wait for a worker when there is none
 
 
 class RayEngine:
