@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
 from synthface.progress import say
 
+_ONE_WISH = 5.0  # seconds; torchrun passes on to its processes what a terminal has already sent to the whole group
+
 
 class StopSignals:
-    """Within the block the first signal sets `asked`; a second one interrupts at once, as usual.
+    """Within the block the first signal sets `asked`; another one, 5 seconds later or more, interrupts at once.
 
     A signal in the middle of a step must not stop there: half of the parameters might be updated.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._since = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -33,7 +37,10 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.asked and now - self._since < _ONE_WISH:
+            return
         if self.asked:
             raise KeyboardInterrupt
-        self.asked = True
-        say("Stopping after this step, with a checkpoint; a second signal stops at once.")
+        self.asked, self._since = True, now
+        say("Stopping after this step, with a checkpoint; another signal, later, stops at once.")

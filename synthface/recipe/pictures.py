@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from synthface.recipe.people import Cosine
-from synthface.recipe.section import Section, decisive, free
+from synthface.recipe.section import Precision, Section, decisive, free
 
 
 class GeneratorRecipe(Section):
@@ -223,6 +223,9 @@ class GeneratorTrainingRecipe(Section):
         "Weight of 1 − similarity of the predicted clean picture's embedding to the condition; 0: none, as the paper.",
         ge=0.0,
     )
+    identity_loss_after: int = decisive(
+        0, "Steps before this term begins: until it knows people, the network learns less from it than it costs.", ge=0
+    )
     identity_encoder: str | None = decisive(
         None,
         "The recogniser of train-fr that this similarity is measured by; null: encoder.model, whose embeddings these are.",
@@ -241,7 +244,7 @@ class GeneratorTrainingRecipe(Section):
     accumulate: int = decisive(1, "Batches whose gradients are added up before a step.", ge=1)
     steps: int = free(100_000, "Optimiser steps.", ge=1)
     ema_decay: float = decisive(0.9999, "Decay of the averaged weights, which are the result.", ge=0.0, lt=1.0)
-    precision: Literal["auto", "no", "bf16", "fp16"] = decisive("auto", "Autocast; auto: bf16 where the device has it.")
+    precision: Precision = decisive("auto", "Autocast; auto: bf16 where the device has it.")
     cache_latents: bool = decisive(
         True,
         "Latents are computed once and kept (mean and deviation in half precision, 64 KB a view at 512 pixels); false: "

@@ -3,7 +3,7 @@
     <models>/<name>/<the repository's own paths>
     <models>/<name>/pulled.json        source, revision, size and SHA-256 of every file, written at the first pull
 
-<models> is $SYNTHFACE_MODELS, else synthface/models in the user's cache. Files put there by hand count as well.
+<models> is $SYNTHFACE_MODELS, else `models` in the cache. Files put there by hand count as well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from synthface.errors import InputError, MissingWeightsError, did_you_mean
 from synthface.zoo.catalogue import CATALOGUE, File, Model
 
 VARIABLE = "SYNTHFACE_MODELS"
+CACHE_VARIABLE = "SYNTHFACE_CACHE"
 RECORD = "pulled.json"
 _LARGE, _ROUNDING = 10_000_000, 0.02  # a rounded size tells half a file from a whole one, where the file is large
 
@@ -27,7 +28,15 @@ def root() -> Path:
     chosen = os.environ.get(VARIABLE)
     if chosen:
         return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synthface" / "models"
+    return cache() / "models"
+
+
+def cache() -> Path:
+    """What is kept between runs and could be had again: $SYNTHFACE_CACHE, else synthface in the user's cache."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synthface"
 
 
 def entry(name: str) -> Model:

@@ -63,12 +63,14 @@ class NoisePrediction:
         seed: int,
         device: torch.device,
         identity: IdentityLoss | None = None,
+        identity_from: int = 0,
     ) -> None:
+        """identity: a further term of the loss, from sample number `identity_from` on."""
         from diffusers import DDPMScheduler
 
         self.source, self.unit_ND, self.recipe, self.seed, self.device = source, unit_ND, recipe, seed, device
         self.scheduler = DDPMScheduler.from_config(schedule)
-        self.identity = identity
+        self.identity, self.identity_from = identity, identity_from
         self.prediction = str(self.scheduler.config.prediction_type)
         self.order = Order(source.usable(), seed)
         alpha_T = self.scheduler.alphas_cumprod.double()
@@ -89,7 +91,7 @@ class NoisePrediction:
             error_B = error_B * good_B
         parts = {"error": error_B.detach().mean()}
         loss = (self.weight_T[timestep_B] * error_B).mean()
-        if self.identity is not None:
+        if self.identity is not None and samples[0] >= self.identity_from:
             counts_B = ~draws.dropped_B.to(self.device)
             counts_B = counts_B if good_B is None else counts_B & good_B
             unlike = self.identity(prediction_BCHW, noisy_BCHW, timestep_B, unit_BD, counts_B)

@@ -105,10 +105,10 @@ class Training:
                         log.write(self.step, facts)
                 if last or stopping or self.step % self.recipe.checkpoint_every == 0:
                     self._save()
-                if last or (self.recipe.sample_every and self.step % self.recipe.sample_every == 0):
-                    self._show()
                 if stopping and not last:
                     raise KeyboardInterrupt
+                if last or (self.recipe.sample_every and self.step % self.recipe.sample_every == 0):
+                    self._show()
         seconds = time.perf_counter() - started
         done = (self.step - first) * self.facts["pictures_a_step"]
         return {

@@ -157,13 +157,23 @@ def _denoiser(
     decisive = {key: value for key, value in settings.decisive().items() if key not in _NOT_OF_THE_DENOISER}
     facts = {"seed": str(recipe.seed), "pairs": pairs.fingerprint, "autoencoder": weights_digest(parts.vae), **decisive}
     identity = None
+    a_step = settings.batch_size * accelerator.num_processes * settings.accumulate
     if settings.identity_loss_weight:
         identity = _identity_loss(recipe, accelerator.device, parts)
         facts["identity_encoder"] = identity.recogniser.sha256
     stage = Stage(
         "denoiser",
         Denoiser(parts.unet, parts.conditioner),
-        NoisePrediction(source, unit_ND, parts.schedule, settings, recipe.seed, accelerator.device, identity),
+        NoisePrediction(
+            source,
+            unit_ND,
+            parts.schedule,
+            settings,
+            recipe.seed,
+            accelerator.device,
+            identity,
+            identity_from=settings.identity_loss_after * a_step,
+        ),
         settings,
         facts,
         show_people(recipe, pairs, reader, unit_ND, parts, work / "samples"),

@@ -1,0 +1,257 @@
+"""Every lever of the generator: what it gains, and what it does to the pictures.
+
+Without `--model` the networks are those of Arc2Face and Stable Diffusion 1.5 in shape, with random weights: the times are
+real, the effects those of arithmetic alone. With a trained generator (`--model synthface/embedded/generator --encoder
+embedded`) the effects mean something: difference of the pictures, similarity to the embedding that was asked for.
+
+A step and a decoding are timed apart; a picture of the lever's own number of steps takes steps × step + decoding.
+The reference is float32, one picture at once, guidance at every step.
+
+    python benchmarks/arc2face_levers.py --keep
+    python benchmarks/arc2face_levers.py --model synthface/embedded/generator --encoder embedded --keep
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import measure
+import numpy as np
+import torch
+from arc2face_peer import full_size_checkpoint
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from synthface import files
+from synthface.generator import Arc2Face
+from synthface.generator.decode import decode, to_uint8
+from synthface.generator.device import cpu_has_bfloat16
+from synthface.generator.noise import initial_noise, step_generators
+from synthface.generator.sampling import Guidance, denoise
+from synthface.generator.schedule import make_scheduler
+from synthface.identity import sphere
+from synthface.identity.embeddings import open_embeddings
+
+STEPS, GUIDANCE, PEAK_SIZE = 25, 3.0, 4096
+
+
+@dataclass(frozen=True)
+class Lever:
+    """Options of loading and of sampling, and the steps of a picture by it."""
+
+    name: str
+    load: dict[str, Any] = field(default_factory=dict)
+    guidance: Guidance = field(default_factory=lambda: Guidance(GUIDANCE))
+    scheduler: str = "DPMSolverMultistepScheduler"
+    steps: int = STEPS
+    at_once: int = 0
+    tiny: bool = False
+
+
+def levers(gpu: bool, compiled: bool) -> list[Lever]:
+    half = {"dtype": "bfloat16"}
+    both = {**half, "channels_last": True}
+    quick: dict[str, Any] = both if gpu else ({"dtype": "auto"})
+    chosen = [
+        Lever("float32", {"dtype": "float32", "channels_last": False}),
+        Lever("channels last", {"dtype": "float32", "channels_last": True}),
+        Lever("bfloat16", {**half, "channels_last": False}),
+        Lever("bfloat16, channels last", both),
+        Lever("guidance in two calls", quick, Guidance(GUIDANCE, batched=False)),
+        Lever("guidance in the first half", quick, Guidance(GUIDANCE, (0.0, 0.5))),
+        Lever("no guidance", quick, Guidance(1.0)),
+        Lever("decoded one by one", quick, at_once=1),
+        Lever("tiny autoencoder", quick, tiny=True),
+        Lever("LCM, 4 steps", quick, Guidance(1.0), "LCMScheduler", 4),
+    ]
+    return [*chosen, Lever("torch.compile", {**quick, "compile": True})] if compiled else chosen
+
+
+def seconds(function: Callable[[], Any], gpu: bool, repeat: int) -> float:
+    """The best of `repeat` runs after one that is not timed."""
+    best = float("inf")
+    for run in range(repeat + 1):
+        start = time.perf_counter()
+        function()
+        if gpu:
+            torch.cuda.synchronize()
+        if run:
+            best = min(best, time.perf_counter() - start)
+    return best
+
+
+class Bench:
+    """One model under all levers, at several batch sizes."""
+
+    def __init__(self, model: Path, device: str, side: int | None, runs: int, timed_steps: int) -> None:
+        self.model, self.device, self.runs, self.timed_steps = model, device, runs, timed_steps
+        self.gpu, self.latent_side = device != "cpu", None if side is None else side // 8
+        self.reference: dict[str, Any] = {}
+
+    def row(self, lever: Lever, batch: int, condition_ND: NDArray[np.float32], encoder: Any) -> dict[str, Any]:
+        options = dict(lever.load)
+        if lever.tiny:
+            options["vae"] = self._tiny()
+        generator = Arc2Face.from_pretrained(self.model, device=self.device, **options)
+        if self.latent_side is not None:
+            generator.unet.register_to_config(sample_size=self.latent_side)
+        with torch.inference_mode():
+            step = seconds(
+                lambda: self._denoise(generator, lever, condition_ND[:batch], self.timed_steps), self.gpu, self.runs
+            )
+            side = int(generator.unet.config.sample_size)
+            latent = torch.randn(batch, int(generator.unet.config.in_channels), side, side, device=self.device)
+            decoding = seconds(lambda: decode(generator.vae, latent, lever.at_once), self.gpu, self.runs)
+            whole = lever.steps if lever.steps < STEPS else 8
+            final = self._denoise(generator, lever, condition_ND, whole)
+            pictures = to_uint8(decode(generator.vae, final, lever.at_once))
+        step /= self.timed_steps * batch
+        decoding /= batch
+        picture = lever.steps * step + decoding
+        row: dict[str, Any] = {
+            "lever": lever.name,
+            "batch": batch,
+            "dtype": str(generator.dtype).removeprefix("torch."),
+            "channels_last": generator.channels_last,
+            "steps": lever.steps,
+            "milliseconds_a_step": round(step * 1e3, 2),
+            "milliseconds_of_decoding": round(decoding * 1e3, 2),
+            "images_per_second": round(1 / picture, 4),
+            **self._share_of_peak(generator, lever, step),
+        }
+        self.reference = self.reference or {"picture": picture, "latent": final.float().cpu(), "pictures": pictures}
+        row["gain"] = round(self.reference["picture"] / picture, 2)
+        row |= self._effect(final.float().cpu(), pictures)
+        if encoder is not None:
+            unit = sphere.normalize(encoder.embed(pictures))
+            row["similarity_to_condition"] = round(float((unit * sphere.normalize(condition_ND)).sum(1).mean()), 4)
+        return row
+
+    def _denoise(
+        self, generator: Arc2Face, lever: Lever, condition_ND: NDArray[np.float32], steps: int
+    ) -> torch.Tensor:
+        side, channels = int(generator.unet.config.sample_size), int(generator.unet.config.in_channels)
+        seeds = list(range(len(condition_ND)))
+        return denoise(
+            generator.unet,
+            make_scheduler(lever.scheduler, generator.schedule, steps, self.device),
+            initial_noise(seeds, (channels, side, side)).to(self.device),
+            generator.encode(condition_ND),
+            generator.empty_prompt(),
+            lever.guidance,
+            step_generators(seeds),
+        )
+
+    def _effect(self, latent: torch.Tensor, pictures: NDArray[np.uint8]) -> dict[str, Any]:
+        wanted = self.reference["latent"]
+        difference = np.abs(pictures.astype(int) - self.reference["pictures"].astype(int))
+        return {
+            "latents_relative_l2": float(f"{torch.linalg.norm(latent - wanted) / torch.linalg.norm(wanted):.3g}"),
+            "mean_difference_of_255": round(float(difference.mean()), 3),
+        }
+
+    def _share_of_peak(self, generator: Arc2Face, lever: Lever, step: float) -> dict[str, Any]:
+        """Arithmetic of the UNet in a step's time, as a share of what one large matrix product reaches in the same precision."""
+        calls = 1 if lever.guidance.scale == 1 else 1 + (lever.guidance.interval[1] - lever.guidance.interval[0])
+        flops = self._flops(generator) * calls
+        return {
+            "teraflops": round(flops / step / 1e12, 3),
+            "share_of_peak": round(flops / step / self._peak(generator.dtype), 3),
+        }
+
+    def _flops(self, generator: Arc2Face) -> float:
+        if "flops" not in self.__dict__:
+            side, unet = int(generator.unet.config.sample_size), generator.unet
+            latent = torch.zeros(1, int(unet.config.in_channels), side, side, device=self.device, dtype=unet.dtype)
+            with FlopCounterMode(display=False) as counter, torch.inference_mode():
+                unet(latent, torch.tensor(1, device=self.device), generator.empty_prompt().to(unet.dtype))
+            self.flops = float(counter.get_total_flops())
+        return self.flops
+
+    def _peak(self, dtype: torch.dtype) -> float:
+        known = self.__dict__.setdefault("peaks", {})
+        if dtype not in known:
+            size = PEAK_SIZE if dtype == torch.float32 or self.gpu or cpu_has_bfloat16() else 512
+            a = torch.randn(size, size, device=self.device).to(dtype)
+            known[dtype] = 2 * size**3 / seconds(lambda: a @ a, self.gpu, 3)
+        return float(known[dtype])
+
+    def _tiny(self) -> Path:
+        """The published tiny autoencoder's shape, random weights."""
+        import diffusers
+
+        folder = self.model.parent / "tiny"
+        if not folder.exists():
+            torch.manual_seed(0)
+            diffusers.AutoencoderTiny().save_pretrained(folder)
+        return folder
+
+
+def conditions(model: Path, file: str | None, count: int) -> NDArray[np.float32]:
+    """`count` unit embeddings: of a file, else random directions."""
+    dimension = int(files.read_json(model / "synthface.json")["dimension"])
+    if file is not None:
+        return open_embeddings([file], dimension).load()[:count]
+    return sphere.normalize(np.random.default_rng(0).standard_normal((count, dimension)))
+
+
+def main() -> None:
+    parser = measure.arguments(__doc__ or "")
+    parser.add_argument("--model", type=Path, help="a trained generator; default: full size, random weights")
+    parser.add_argument("--encoder", help="the recogniser whose embeddings it reads")
+    parser.add_argument("--conditions", help="an embedding file to take conditions from; default: random directions")
+    parser.add_argument("--side", type=int, help="pixels; default: 256 at full size on a CPU, else the model's own")
+    parser.add_argument("--batches", type=int, nargs="+", help="default: 1 and 2 on a CPU, 1, 4 and 16 on a GPU")
+    parser.add_argument("--runs", type=int, default=1, help="timed runs, of which the best counts")
+    parser.add_argument("--compile", action="store_true", help="torch.compile too; it compiles for minutes")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    chosen = parser.parse_args()
+    gpu = chosen.device != "cpu"
+    batches = chosen.batches or ([1, 4, 16] if gpu else [1, 2])
+    folder = Path(tempfile.mkdtemp(prefix="arc2face-"))
+    try:
+        model = chosen.model or full_size_checkpoint(folder)
+        side = chosen.side or (256 if chosen.model is None and not gpu else None)
+        bench = Bench(model, chosen.device, side, chosen.runs, timed_steps=2)
+        encoder = None
+        if chosen.encoder:
+            from synthface.encoder import open_encoder
+
+            encoder = open_encoder(chosen.encoder, device=chosen.device)
+        condition_ND = conditions(model, chosen.conditions, max(batches))
+        rows = [
+            bench.row(lever, batch, condition_ND, encoder)
+            for lever in levers(gpu, chosen.compile)
+            if not (lever.tiny and chosen.model)  # a trained model's latents are its own autoencoder's
+            for batch in batches
+        ]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    name = (
+        "arc2face_levers"
+        + ("" if chosen.model is None else f"_{chosen.model.resolve().parent.name}")
+        + ("_gpu" if gpu else "")
+    )
+    measure.report(
+        name,
+        {
+            "model": "full size, random weights" if chosen.model is None else str(chosen.model),
+            "device": torch.cuda.get_device_name() if gpu else "cpu",
+            "cpu": {"capability": torch.backends.cpu.get_cpu_capability(), "bfloat16": cpu_has_bfloat16()},
+            "pixels": side,
+            "guidance": GUIDANCE,
+            "unet_gigaflops": round(bench.flops / 1e9, 2),
+            "rows": rows,
+        },
+        chosen.keep,
+    )
+
+
+if __name__ == "__main__":
+    main()
