@@ -24,7 +24,10 @@ from synthface.run import RunDirectory
 )
 @click.argument("embeddings", nargs=-1, required=True, metavar="EMB...")
 @click.option("--out", type=click.Path(path_type=Path), help="The prior's file. Default: prior.safetensors in the run.")
-@click.option("--encoder", help="Name of the encoder that made the embeddings; sample-ids then refuses another one.")
+@click.option(
+    "--encoder",
+    help="Name of the encoder that made the embeddings, by default what they say; sample-ids refuses another.",
+)
 @click.option("--seed", type=int, help="Recipe value `seed`.")
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="Draw the explained variance (the paper's Fig. 8c) as PNG."
@@ -45,7 +48,7 @@ def command(
     as_json: bool,
 ) -> None:
     from synthface import files
-    from synthface.identity import density, figures
+    from synthface.identity import density, figures, origin
     from synthface.identity.embeddings import open_embeddings
     from synthface.identity.fit import fit_prior
     from synthface.identity.prior import EXPLAINED_AT
@@ -53,6 +56,7 @@ def command(
     run = RunDirectory(run_path)
     recipe = resolve(recipe_name, overrides, None if out else run, {"seed": seed})
     rows = open_embeddings(embeddings, recipe.encoder.dimension)
+    encoder = encoder or origin.common_encoder(rows.paths)
     target = out or run.prior
     files.make_directory(target.parent)
     with nullcontext() if out else run.enter("fit-prior", recipe):
@@ -64,6 +68,7 @@ def command(
     explained = {str(k): prior.explained_variance(k) for k in EXPLAINED_AT if k <= len(prior.eigenvalue_K)}
     facts: dict[str, Any] = {
         "prior": str(target),
+        "encoder": encoder,
         "rows": prior.facts["rows"],
         "people": prior.facts["people"],
         "fit_on": prior.facts["fit_on"],
@@ -88,7 +93,8 @@ def _text(facts: dict[str, Any]) -> str:
     explained = "  ".join(f"{k}: {share:.1%}" for k, share in facts["explained_variance"].items())
     lines = [
         f"{facts['prior']}: {facts['people']:,} {'people' if facts['fit_on'] == 'centers' else 'images'} "
-        f"from {facts['rows']:,} embeddings of dimension {facts['dimension']}, {facts['components']} components",
+        f"from {facts['rows']:,} embeddings of dimension {facts['dimension']}, {facts['components']} components"
+        + (f", made by '{facts['encoder']}'" if facts["encoder"] else ""),
         f"explained variance by components   {explained or 'fewer than 50 components'}",
         f"effective dimension                {facts['effective_dimension']:.1f}",
         "similarity of two random draws     {mean:.3f} ± {std:.3f}".format(**facts["similarity_of_two_draws"]),

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from synthface.cli.options import debug_option, emit, json_option, recipe_options, resolve, run_option
+from synthface.cli.options import (
+    debug_option,
+    emit,
+    json_option,
+    recipe_options,
+    resolve,
+    run_option,
+    tell_of_demonstration,
+)
 from synthface.recipe import Recipe
 from synthface.run import RunDirectory
 
@@ -52,7 +60,7 @@ def command(
 ) -> None:
     from synthface import files
     from synthface.errors import OutOfReachError
-    from synthface.identity import confirm, identities, priors, sample
+    from synthface.identity import confirm, identities, origin, priors, sample
     from synthface.identity.density import CandidateStream
     from synthface.identity.embeddings import open_embeddings
 
@@ -65,6 +73,7 @@ def command(
         "seed": seed,
     }
     recipe = resolve(recipe_name, overrides, run, flags)
+    tell_of_demonstration(recipe.encoder.model)
     prior_file = priors.locate(recipe, run)
     learned = priors.open_for(recipe, prior_file)
     settings = recipe.identities
@@ -72,6 +81,7 @@ def command(
     excluded = open_embeddings(settings.exclude, learned.dimension) if settings.exclude else None
     decisive = {"prior_sha256": files.sha256_file(prior_file)}
     if excluded is not None:
+        origin.tell_of_others(excluded.paths, recipe.encoder.model)
         decisive["excluded_sha256"] = excluded.fingerprint()
     with run.enter("sample-ids", recipe, decisive):
         facts = {**decisive, "seed": recipe.seed, "settings": settings.decisive(), "encoder": learned.encoder}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from synthface.identity import prior
 
@@ -32,6 +35,37 @@ def test_json_holds_the_figures_and_nothing_else(synthface: Run, people_file: Pa
     assert content["effective_dimension"] == pytest.approx(prior.load("p.safetensors").effective_dimension)
     assert set(content["similarity_of_two_draws"]) == {"mean", "std"}
     assert content["within_class"]["degrees_of_freedom"] == 800
+
+
+def stated(name: str, encoder: str) -> Path:
+    """An embedding file that says which encoder made it, as those of `synthface embed` do."""
+    rows = np.random.default_rng(0).standard_normal((60, 16)).astype(np.float32)
+    facts = json.dumps({"task": {"encoder": encoder}})
+    if name.endswith(".npz"):
+        np.savez(name, embeddings=rows, metadata=facts)
+    elif name.endswith(".safetensors"):
+        save_file({"embeddings": rows}, name, metadata={"synthface": facts})
+    else:
+        np.save(name, rows)
+        Path(f"{name}.json").write_text(facts)
+    return Path(name)
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.safetensors"])
+def test_the_encoder_is_the_one_that_the_files_name(synthface: Run, name: str) -> None:
+    file = stated(name, "arcface")
+    assert synthface("fit-prior", file, "--out", "p.safetensors", "--json").json["encoder"] == "arcface"
+    assert prior.load("p.safetensors").encoder == "arcface"
+    assert "made by 'mine'" in synthface("fit-prior", file, "--out", "q.safetensors", "--encoder", "mine").out
+    assert prior.load("q.safetensors").encoder == "mine"
+
+
+def test_files_of_two_encoders_are_refused(synthface: Run) -> None:
+    files = [stated("a.npz", "arcface"), stated("b.npz", "embedded")]
+    done = synthface("fit-prior", *files, "--out", "p.safetensors")
+    assert done.code == 1
+    assert "a.npz was made by the encoder 'arcface' and b.npz by 'embedded'." in done.err
+    assert not Path("p.safetensors").exists()
 
 
 def test_in_a_run_directory_it_leaves_its_recipe_and_record(synthface: Run, people_file: Path, tmp_path: Path) -> None:
@@ -110,3 +144,55 @@ def test_bad_input_is_one_sentence_with_a_fix(synthface: Run, tmp_path: Path, na
     assert said.startswith(f"synthface: {words}")
     assert len(said) > len(f"synthface: {words}") + 10  # and what to do about it
     assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_full_disk_is_named_and_leaves_the_old_prior(
+    synthface: Run, people_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert synthface("fit-prior", people_file, "--out", "p.safetensors").code == 0
+    before = Path("p.safetensors").read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = synthface("fit-prior", people_file, "--out", "p.safetensors", "--set", "prior.components=20")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith(
+        "synthface: Cannot write p.safetensors: the disk is full. Free some space"
+    )
+    assert Path("p.safetensors").read_bytes() == before
+    assert [file.name for file in Path().iterdir()] == ["p.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("/proc/p.safetensors", "Cannot write /proc/p.safetensors"),
+        ("file/p.safetensors", "Cannot make the directory file: a file of that name is there."),
+        (".", "it is a directory"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_named(synthface: Run, people_file: Path, out: str, words: str) -> None:
+    Path("file").write_text("")
+    done = synthface("fit-prior", people_file, "--out", out)
+    assert (done.code, done.out) == (1, "")
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_read_only_file_system_is_named(synthface: Run, people_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    for arguments in (["--out", "p.safetensors"], ["--run", "r"]):
+        done = synthface("fit-prior", people_file, *arguments)
+        assert done.code == 1
+        assert "the file system is read-only. Choose a place that can be written." in done.err
+
+
+def test_the_plot_is_not_written_where_it_cannot_be(synthface: Run, people_file: Path) -> None:
+    done = synthface("fit-prior", people_file, "--out", "p.safetensors", "--plot", "/proc/plot.png")
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith("synthface: Cannot write /proc/plot.png")

@@ -136,6 +136,14 @@ def test_a_prior_of_another_encoder_is_refused(synthface: Run, people_file: Path
                      "--set", "encoder.model=antelopev2").code == 0  # fmt: skip
 
 
+def test_excluded_embeddings_of_another_encoder_are_told_of(synthface: Run, prior_file: Path) -> None:
+    rows = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    np.savez("real.npz", embeddings=rows, metadata=json.dumps({"task": {"encoder": "arcface"}}))
+    done = sample(synthface, prior_file, 5, "--exclude", "real.npz")
+    assert done.code == 0
+    assert "real.npz was made by the encoder 'arcface', and the recipe's is 'embedded'" in done.err
+
+
 @pytest.mark.parametrize("content", [b"", b"not a prior", b"\xff" * 500])
 def test_a_damaged_prior_is_refused(synthface: Run, content: bytes) -> None:
     Path("p.safetensors").write_bytes(content)
@@ -236,6 +244,17 @@ def test_a_place_that_cannot_be_written_is_named(synthface: Run, prior_file: Pat
     done = sample(synthface, prior_file, 5, "--run", "/proc/run")
     assert done.code == 1
     assert done.err.startswith("synthface: Cannot write /proc/run")
+
+
+def test_a_read_only_file_system_is_named(synthface: Run, prior_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
+    done = sample(synthface, prior_file, 5)
+    assert (done.code, done.out) == (1, "")
+    assert "the file system is read-only. Choose a place that can be written." in done.err
+    assert {file.name for file in Path("run").iterdir()} <= {".lock"}
 
 
 def test_the_run_remembers_how_it_was_made(synthface: Run, prior_file: Path) -> None:
