@@ -5,6 +5,7 @@ What stands above the marker in a page is written by hand and stays. `make docs`
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def _command(name: str, command: click.Command) -> str:
 
 def _help(command: click.Command) -> tuple[str, str]:
     """The help's paragraphs, and its examples without their indentation."""
-    text, _, examples = (command.help or "").partition("\n\n\b\nExample")
+    text, _, examples = inspect.cleandoc(command.help or "").partition("\n\n\b\nExample")
     lines = [line.removeprefix("  ") for line in examples.splitlines()[1:]]
     return text.replace("\b\n", ""), "\n".join(lines)
 
