@@ -6,9 +6,10 @@ READY   := $(VENV)/.ready
 COMPAT  := $(VENV)-compat
 INTEROP := $(VENV)-interop
 DEMO    ?= run-demo
+SHIPPED ?= run-embedded
 BENCH   ?= $(filter-out measure,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
-.PHONY: help setup test test-slow test-gpu test-compat test-interop test-browser check format demo bench docs clean
+.PHONY: help setup test test-slow test-gpu test-compat test-interop test-browser check format demo embedded bench docs clean
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 16
 
@@ -57,6 +58,10 @@ demo: setup      ## the main job on the demonstration models: people, their pict
 	$(VENV)/bin/synthface sample-ids --run $(DEMO)
 	$(VENV)/bin/synthface render --run $(DEMO) --ids 100 --per-id 10
 	$(VENV)/bin/synthface train-fr --run $(DEMO)
+
+embedded: setup  ## the shipped models, from nothing, by the public commands: hours, into SHIPPED=run-embedded; see docs/embedded.md
+	mkdir -p $(SHIPPED)
+	cd $(SHIPPED) && PATH="$(abspath $(VENV))/bin:$$PATH" OMP_NUM_THREADS=1 sh -ex ../docs/embedded.sh
 
 bench: setup $(INTEROP)/.ready  ## all benchmarks, or those of BENCH="fit_prior sample_ids"; writes benchmarks/results/
 	for name in $(BENCH); do $(PYTHON) benchmarks/$$name.py --keep || exit 1; done

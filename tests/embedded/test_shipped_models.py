@@ -1,0 +1,150 @@
+"""The models that ship with the package: whole, small, and as good as their cards say, on people they have never seen."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+from numpy.typing import NDArray
+
+from fr_train import bins, verification
+from fr_train.embed import embed
+from fr_train.models import open_model
+from synthface import recipe
+from synthface.encoder import open_encoder
+from synthface.generator.open import open_generator, sampling_options
+from synthface.identity import prior, priors
+from synthface.identity.density import CandidateStream
+from synthface.identity.separability import equal_error_rate, pair_scores
+from synthface.identity.sphere import normalize
+from synthface.parametric import benchmarks
+from synthface.parametric.studio import Shoot, take
+from synthface.recipe import Recipe
+from synthface.zoo import shipped
+
+MOST_BYTES = 40 * 2**20
+PEOPLE, PER_PERSON = 10, 4
+
+
+@pytest.fixture(scope="module")
+def demonstration() -> Recipe:
+    return recipe.load("embedded", {})
+
+
+@functools.cache
+def strangers() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Pictures of 40 computed people of a crowd that nothing was trained on, and whose they are."""
+    person_N = np.repeat(np.arange(40), PER_PERSON)
+    photographs = take(Shoot(0, "strangers", person_N, np.tile(np.arange(PER_PERSON), 40)))
+    return np.stack([simplejpeg.decode_jpeg(one.jpeg) for one in photographs]), person_N
+
+
+@functools.cache
+def drawn() -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:
+    """The centers of ten sampled people, four ungated pictures of each, and whose they are."""
+    settings = recipe.load("embedded", {})
+    learned = prior.load(priors.SHIPPED)
+    center_ND = CandidateStream(learned, settings.identities, seed=0).draw(0)[:PEOPLE]
+    identity_M = np.repeat(np.arange(PEOPLE), PER_PERSON)
+    generator = open_generator(settings.generator, "cpu")
+    image_MHWC = generator.sample(
+        center_ND[identity_M], list(range(len(identity_M))), **sampling_options(settings.generator)
+    )
+    return center_ND, image_MHWC, identity_M
+
+
+def weights() -> list[Path]:
+    return sorted(shipped.FOLDER.rglob("*.safetensors"))
+
+
+def test_the_weights_are_those_that_the_cards_describe() -> None:
+    listed = dict(line.split("  ")[::-1] for line in (shipped.FOLDER / "SHA256SUMS").read_text().splitlines())
+    found = {str(path.relative_to(shipped.FOLDER)): hashlib.sha256(path.read_bytes()).hexdigest() for path in weights()}
+    assert found == listed
+
+
+def test_all_weights_together_are_small_and_in_half_precision() -> None:
+    from safetensors import safe_open
+
+    assert sum(path.stat().st_size for path in weights()) <= MOST_BYTES
+    for path in weights():
+        if path != priors.SHIPPED:
+            with safe_open(path, framework="numpy") as file:
+                kinds = {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118
+            assert kinds <= {"F16", "I64"}, path
+
+
+def test_each_model_has_its_card() -> None:
+    for name in ("encoder.md", "verifier.md", "prior.md", "generator/README.md"):
+        text = (shipped.FOLDER / name).read_text()
+        assert all(word in text.lower() for word in ("data", "training", "limits", "licen")), name
+
+
+@pytest.mark.parametrize(("model", "floor"), [("embedded", 0.95), ("embedded-verifier", 0.90)])
+def test_the_recognisers_tell_strangers_apart(model: str, floor: float, tmp_path: Path) -> None:
+    benchmarks.ensure(tmp_path, ["mixed"], 200)
+    one = embed(open_model(shipped.encoder(model)), bins.read(tmp_path / "mixed.bin"), flip=True, batch_size=64)
+    assert verification.accuracy(one.dist_N, one.issame_N, 10).mean >= floor
+
+
+def test_the_verifier_says_that_a_person_of_the_face_model_stays_who_they_are() -> None:
+    image_NHWC, person_N = strangers()
+    embedding_ND = normalize(open_encoder("embedded-verifier").embed(image_NHWC))
+    genuine, impostor = pair_scores(embedding_ND, person_N, seed=0)
+    assert genuine.mean() >= 0.5
+    assert abs(impostor.mean()) <= 0.1
+    assert equal_error_rate(genuine, impostor) <= 0.06
+
+
+def test_two_unlike_networks_judge() -> None:
+    conditioning, verifier = (set(keys(shipped.encoder(name))) for name in shipped.ENCODERS)
+    assert len(conditioning & verifier) < len(verifier) / 2
+
+
+def keys(path: Path) -> list[str]:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return list(file.keys())
+
+
+def test_the_prior_was_learned_from_ten_thousand_people_with_their_variation(demonstration: Recipe) -> None:
+    learned = priors.open_for(demonstration, priors.SHIPPED)
+    assert learned.within is not None
+    assert learned.dimension == open_encoder("embedded").dimension
+
+
+def test_pictures_of_sampled_people_look_like_their_conditions() -> None:
+    center_ND, image_MHWC, identity_M = drawn()
+    picture_MD = normalize(open_encoder("embedded").embed(image_MHWC))
+    similarity_MN = picture_MD @ center_ND.T
+    own_M = similarity_MN[np.arange(len(identity_M)), identity_M]
+    assert own_M.mean() >= 0.5
+    similarity_MN[np.arange(len(identity_M)), identity_M] = np.nan
+    assert np.nanmean(similarity_MN) <= 0.15
+
+
+def test_pictures_of_one_person_differ_and_are_one_person_to_the_verifier() -> None:
+    _, image_MHWC, identity_M = drawn()
+    genuine, impostor = pair_scores(normalize(open_encoder("embedded-verifier").embed(image_MHWC)), identity_M, seed=0)
+    assert equal_error_rate(genuine, impostor) <= 0.15
+    one = image_MHWC[:PER_PERSON].astype(np.float32)
+    assert np.abs(one[1:] - one[:-1]).mean() > 10  # grey levels: pose, light and background change
+
+
+def test_pictures_are_as_bright_and_as_sharp_as_the_faces_they_were_learned_from() -> None:
+    from synthface.encoder.pose import sharpness
+
+    _, image_MHWC, _ = drawn()
+    real_NHWC = strangers()[0]
+    assert abs(float(image_MHWC.mean()) - float(real_NHWC.mean())) < 25
+    ours, theirs = (np.median([sharpness(image) for image in images]) for images in (image_MHWC, real_NHWC))
+    assert ours > theirs / 3
+
+
+def test_the_default_recipe_is_the_demonstration() -> None:
+    assert recipe.load(recipe.DEFAULT, {}).name == "embedded"
