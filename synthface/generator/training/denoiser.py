@@ -5,6 +5,7 @@ Shapes: B pictures, C latent channels, D dimension of the embedding, L tokens of
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from synthface.generator.training.identity_loss import IdentityLoss
 from synthface.generator.training.order import Order
@@ -23,15 +25,21 @@ from synthface.seeds import generator
 class Denoiser(torch.nn.Module):
     """UNet and conditioner as one network, so that one optimiser, one average and one wrapper serve both."""
 
-    def __init__(self, unet: Any, conditioner: Any) -> None:
+    def __init__(self, unet: Any, conditioner: Any, plain_attention: bool = False) -> None:
+        """plain_attention: by three operations that keep the matrix of scores, in place of PyTorch's fused one."""
         super().__init__()
-        self.unet, self.conditioner = unet, conditioner
+        self.unet, self.conditioner, self.plain_attention = unet, conditioner, plain_attention
+        if plain_attention:
+            from diffusers.models.attention_processor import AttnProcessor
+
+            unet.set_attn_processor(AttnProcessor())
 
     def forward(
         self, noisy_BCHW: torch.Tensor, timestep_B: torch.Tensor, unit_BD: torch.Tensor, dropped_B: torch.Tensor
     ) -> torch.Tensor:
         """What the UNet predicts, (B, C, H, W); `dropped_B` (bool): rows that get the empty prompt."""
-        prompt_BLE = self.conditioner(unit_BD, dropped_B)
+        with sdpa_kernel(SDPBackend.MATH) if self.plain_attention else contextlib.nullcontext():
+            prompt_BLE = self.conditioner(unit_BD, dropped_B)
         prediction: torch.Tensor = self.unet(noisy_BCHW, timestep_B, prompt_BLE, return_dict=False)[0]
         return prediction
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from synthface import files
-from synthface.generator.device import DTYPES, channels_last_helps
+from synthface.generator.device import DTYPES, channels_last_helps, plain_attention_helps
 from synthface.generator.pixels import PixelAutoencoder
 from synthface.generator.training import networks
 from synthface.generator.training.cache import cache_latents, cache_pictures, weights_digest
@@ -161,9 +161,11 @@ def _denoiser(
     if settings.identity_loss_weight:
         identity = _identity_loss(recipe, accelerator.device, parts)
         facts["identity_encoder"] = identity.recogniser.sha256
+    dtype = _COMPUTED_IN[accelerator.mixed_precision]
+    plain = plain_attention_helps(accelerator.device, dtype, source.shape[1] * source.shape[2])
     stage = Stage(
         "denoiser",
-        Denoiser(parts.unet, parts.conditioner),
+        Denoiser(parts.unet, parts.conditioner, plain),
         NoisePrediction(
             source,
             unit_ND,
@@ -178,7 +180,7 @@ def _denoiser(
         facts,
         show_people(recipe, pairs, reader, unit_ND, parts, work / "samples"),
         settings.accumulate,
-        channels_last=channels_last_helps(accelerator.device, _COMPUTED_IN[accelerator.mixed_precision]),
+        channels_last=channels_last_helps(accelerator.device, dtype),
     )
     return Training(stage, settings, accelerator, work)
 
