@@ -16,12 +16,12 @@ from synthface.cli import COMMANDS, cli
 from synthface.recipe import reference
 
 MARKER = "<!-- From here on written by docs/reference.py: change the source and run `make docs`. -->"
-_EVERYWHERE = {
-    "--recipe": "`--recipe NAME\\|FILE`",
-    "--set": "`--set KEY=VALUE`",
-    "--run": "`--run DIR`",
-    "--json": "`--json`",
-    "--debug": "`--debug`",
+_EVERYWHERE = {  # by the parameter's name: another option may be spelt the same
+    "recipe_name": "`--recipe NAME\\|FILE`",
+    "overrides": "`--set KEY=VALUE`",
+    "run_path": "`--run DIR`",
+    "as_json": "`--json`",
+    "debug": "`--debug`",
 }
 
 
@@ -47,11 +47,11 @@ def _command(name: str, command: click.Command) -> str:
     text, examples = _help(command)
     parts = [f"## {name}" if " " not in name else f"### {name}", text, f"```\n{usage}\n```"]
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
-    own = [option for option in options if option.opts[0] not in _EVERYWHERE]
+    own = [option for option in options if option.name not in _EVERYWHERE]
     if own:
         rows = [f"| {_names(option, context)} | {_meaning(option, context)} |" for option in own]
         parts.append("\n".join(["| option | meaning |", "| --- | --- |", *rows]))
-    shared = [_EVERYWHERE[option.opts[0]] for option in options if option.opts[0] in _EVERYWHERE]
+    shared = [_EVERYWHERE[option.name] for option in options if option.name in _EVERYWHERE]
     if shared:
         parts.append(f"Also {', '.join(shared)}.")
     return "\n\n".join([*parts, f"```\n{examples}\n```"])
