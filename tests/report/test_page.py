@@ -64,7 +64,7 @@ def test_the_page_tells_what_the_records_tell(complete: Path, outline: Outline) 
         "too unlike its center",
         "91.23",
         "83.89",
-        "synthface sample-ids",
+        *(entry["started"] for entry in json.loads((complete / "run.json").read_text())["history"]),
     ):
         assert fact in text
     for chart in ("How alike two people are", "People found", "Likeness to the conditioning center", "Recogniser (ROC)",
@@ -86,7 +86,7 @@ def test_published_figures_stand_apart_with_their_sources(page: str) -> None:
 
 @pytest.mark.parametrize("row", published.ROWS, ids=lambda row: f"{row.name} {row.data[:4]}")
 def test_published_means_are_the_means_of_their_row(row: published.Row) -> None:
-    assert sum(row.accuracies) / 5 == pytest.approx(row.mean, abs=0.0051)
+    assert sum(row.accuracies) / 5 == pytest.approx(row.mean, abs=0.01)  # some tables round, some cut off
 
 
 def test_the_same_directory_gives_the_same_page(complete: Path, page: str) -> None:
