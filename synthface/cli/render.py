@@ -51,7 +51,7 @@ SHORT = 3  # exit code
 @click.option("--part", metavar="I/N", help="Only part I of N, cut statically; the part that ends last packs.")
 @click.option("--launcher", type=click.Choice(["local", "ray", "slurm"]), help="What starts the workers.")
 @click.option("--devices", metavar="LIST", help="For example cuda:0,cuda:1 or cpu,cpu: one worker each.")
-@click.option("--dry-run", is_flag=True, help="Only tell shards, images, disk, time and device-hours.")
+@click.option("--dry-run", is_flag=True, help="Only tell shards, images, disk, time and GPU-hours.")
 @click.option(
     "--images-per-second",
     type=click.FloatRange(min=0, min_open=True),
@@ -88,7 +88,7 @@ def command(
     flags: dict[str, Any] = {
         "render.ids": ids,
         "render.per_id": per_id,
-        "render.identities": identities,
+        "render.identities": None if identities is None else str(Path(identities).resolve()),
         "render.groups": [] if ids is not None or per_id is not None else None,
         "render.launcher": launcher,
         "render.devices": None if devices is None else [name for name in devices.split(",") if name],
@@ -233,9 +233,10 @@ def _dry_text(content: dict[str, Any]) -> str:
         )
     if measured:
         speed = f", at the given {measured['attempts_per_second']:,.4g} images/s each" if content["given"] else ""
+        unit = "GPU-hours" if content["gpu_hours"] else "device-hours"
         lines.append(
-            f"time: {content['duration']} on {len(devices)} × {devices[0]}{speed}; "
-            f"{content['device_hours']:,.2f} device-hours"
+            f"time: {content['duration']} on {len(devices)} × {devices[0].partition(':')[0]}{speed}; "
+            f"{content['device_hours']:,.2f} {unit}"
         )
     else:
         lines.append("time: to be measured once these are here, or told by --images-per-second X:")

@@ -8,14 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from synthface.errors import PartlyDoneError, SynthfaceError
+from synthface.errors import SynthfaceError
 from synthface.progress import Progress, say
 from synthface.render import shards
-from synthface.render.gate import table
 from synthface.render.plan import Shard
+from synthface.render.tally import refuse_hopeless
 
 _IN_A_ROW = 3  # shards given up one after the other, before all is
-_HOPELESS = 100  # images without a single one kept, before all is given up
 
 
 class Ledger:
@@ -29,6 +28,7 @@ class Ledger:
         self._begun: Counter[int] = Counter()
         self._settled: Counter[int] = Counter()
         self._in_a_row = 0
+        self._kept = False  # whether anything has been
         self._progress = Progress(sum(shard.images for shard in todo), "images", "rendering")
 
     @property
@@ -66,16 +66,14 @@ class Ledger:
         self.progress(shard, shard.images)
         self.done[shard.number] = content
         self._in_a_row = 0
-        images = sum(done["images_wanted"] for done in self.done.values())
-        if images >= _HOPELESS and not any(done["images"] for done in self.done.values()):
-            attempts = sum(done["attempts"] for done in self.done.values())
-            rejected: Counter[str] = Counter()
-            for done in self.done.values():
-                rejected.update(done["rejected"])
-            raise PartlyDoneError(
-                f"None of the first {images:,} images passed the gate, in {attempts:,} attempts:{table(rejected)}",
-                "\nLook at what the generator draws, or lower the gate's limits in another run directory.",
-            )
+        if self._kept or content["images"]:
+            self._kept = True
+            return
+        rejected: Counter[str] = Counter()
+        for done in self.done.values():
+            rejected.update(done["rejected"])
+        people = sum(done["end"] - done["first"] for done in self.done.values())
+        refuse_hopeless(people, sum(done["images_wanted"] for done in self.done.values()), 0, rejected)
 
     def lose(self, shard: Shard, error: str, trace: str, device: str) -> None:
         """A shard was not finished: again, or given up after the last attempt.

@@ -83,11 +83,12 @@ def disk(images: int, bytes_per_image: float) -> dict[str, int]:
     return {"bytes_of_shards": size, "bytes_of_dataset": size}
 
 
-def cost(measured: dict[str, Any], images: int, devices: int) -> dict[str, Any]:
-    """What images still to be made take: seconds and device-hours."""
+def cost(measured: dict[str, Any], images: int, devices: int, gpus: bool) -> dict[str, Any]:
+    """What images still to be made take: seconds, and hours of all devices together, which are GPU-hours on GPUs."""
     device_seconds = images / images_per_second(measured)
     return {
         "seconds": round(device_seconds / devices, 1),
         "duration": duration(device_seconds / devices),
         "device_hours": round(device_seconds / 3_600, 3),
+        "gpu_hours": round(device_seconds / 3_600, 3) if gpus else 0.0,
     }

@@ -17,6 +17,7 @@ from synthface.render.people import images_of
 from synthface.render.rendering import LazyEngine, Order, sized, take_order
 from synthface.run import RunDirectory
 
+_UNKNOWN = "GPU"  # what is reckoned with where no device is named and none is looked at
 SUPPOSED = 1.0  # images/s of one device, by which shards are cut where no speed is known
 
 
@@ -30,7 +31,7 @@ def rehearse(recipe: Recipe, directory: RunDirectory, speed: float | None = None
     missing = _missing(recipe, directory)
     order = None if missing else take_order(recipe, directory)
     images_N = images_of(recipe.render) if order is None else order.people.images_N
-    devices: Sequence[str] = recipe.render.devices or ("device",)
+    devices: Sequence[str] = recipe.render.devices or (_UNKNOWN,)
     if speed is not None:
         measured: dict[str, Any] | None = measure.given(speed, recipe.crop.size)
     elif order is not None:
@@ -41,6 +42,7 @@ def rehearse(recipe: Recipe, directory: RunDirectory, speed: float | None = None
     existing = _existing(order, directory)
     cut = existing.shards if existing else sized(recipe, images_N, known, len(devices))
     whole = shards.survey(directory.shards, cut, existing.hash)[0] if existing else {}
+    gpus = not devices[0].startswith("cpu")
     images, remaining = int(images_N.sum()), sum(shard.images for shard in cut if shard.number not in whole)
     return {
         "identities": len(images_N),
@@ -53,7 +55,7 @@ def rehearse(recipe: Recipe, directory: RunDirectory, speed: float | None = None
         "devices": list(devices),
         "measured": measured,
         "given": speed is not None,
-        **(measure.cost(measured, remaining, len(devices)) if measured else {}),
+        **(measure.cost(measured, remaining, len(devices), gpus) if measured else {}),
         "missing": missing,
         "hash": None if order is None else plan.fingerprint(order.decisive),
     }
@@ -79,7 +81,9 @@ def _missing(recipe: Recipe, directory: RunDirectory) -> list[str]:
     found = []
     if recipe.render.identities is None and not directory.identities.exists():
         wanted = len(images_of(recipe.render))
-        found.append(f"people: nobody has been sampled into {directory.path} (synthface sample-ids --ids {wanted})")
+        found.append(
+            f"people: nobody has been sampled yet (synthface sample-ids --run {directory.path} --ids {wanted})"
+        )
     elsewhere: dict[str, Any] = {"train_generator": GeneratorTrainingRecipe()}  # what only training would need
     if not networks.uses_verifier(recipe):
         elsewhere["encoder"] = recipe.encoder.model_copy(update={"verifier": None})

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from synthface import files, run
 from synthface.errors import InputError
 from synthface.identity import priors
-from synthface.progress import say
+from synthface.progress import duration, say
 from synthface.recipe import Recipe
 from synthface.render import launch, measure, networks, plan, shards
 from synthface.render.launch import Engine
@@ -107,7 +107,7 @@ def render(
         if only is not None:
             todo = only(todo)
         if todo:
-            _announce(planned, todo, whole)
+            _announce(planned, todo, whole, len(recipe.render.devices))
             began = time.perf_counter()
             with Ledger(folder, todo, recipe.render.shard_attempts) as ledger:
                 engine.started.run(ledger)
@@ -182,13 +182,18 @@ def sized(recipe: Recipe, images_N: NDArray[np.int64], measured: dict[str, Any],
     return plan.cut(images_N, max(1, round(speed * 60 * settings.shard_minutes)), workers)
 
 
-def _announce(planned: Plan, todo: Sequence[Shard], whole: dict[int, Any]) -> None:
+def _announce(planned: Plan, todo: Sequence[Shard], whole: dict[int, Any], devices: int) -> None:
+    """devices: how many the recipe names, 0: those that are there, of which one has been measured."""
     images = sum(shard.images for shard in todo)
     parts = [f"{images:,} images in {len(todo):,} shards"]
     if whole:
         parts.append(f"{len(whole):,} shards are there already")
     if planned.measured:
-        parts.append(f"{measure.images_per_second(planned.measured):,.3g} images/s were measured on one device")
+        speed = measure.images_per_second(planned.measured)
+        parts.append(
+            f"{speed:,.3g} images/s were measured on one device, so about {duration(images / speed / max(devices, 1))}"
+            + (f" on {devices}" if devices > 1 else "")
+        )
     say("Rendering " + "; ".join(parts) + ".")
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.render.gate import KEPT, REASONS, VALUES
+from synthface.errors import PartlyDoneError
+from synthface.render.gate import KEPT, REASONS, VALUES, table
+
+_HOPELESS_IMAGES, _HOPELESS_PEOPLE = 100, 5  # given up without a single one kept, before all is given up
 
 # lower edge, upper edge and number of the bins in which each value is counted; what lies outside falls into the last bin
 _BINS = {
@@ -30,6 +33,7 @@ _BINS = {
 class Tally:
     """Counts of one shard, from several threads. short_by: why images were given up, by the reason of their last attempt."""
 
+    people: int = 0
     wanted: int = 0
     kept: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
@@ -54,10 +58,17 @@ class Tally:
 
     def finished(self, identity: int, wanted: int, kept: int, missing: dict[int, str]) -> None:
         """An identity is done."""
+        self.people += 1
         self.wanted += wanted
         self.kept += kept
         self.short_by.update(missing.values())
         self.missing += [(identity, index, reason) for index, reason in sorted(missing.items())]
+
+    def refuse_hopeless(self) -> None:
+        """As the function of this name, from what has been finished so far."""
+        with self._lock:
+            rejected = Counter(self.rejected)
+        refuse_hopeless(self.people, self.wanted, self.kept, rejected)
 
     def content(self) -> dict[str, Any]:
         """For the shard's JSON; a function of the pictures alone."""
@@ -76,6 +87,15 @@ class Tally:
                 if not np.isnan(value_MG[:, column]).all()
             },
         }
+
+
+def refuse_hopeless(people: int, images: int, kept: int, rejected: Mapping[str, int]) -> None:
+    """Raises PartlyDoneError when so many people are done and not one of their images was kept: none will be."""
+    if kept == 0 and images >= _HOPELESS_IMAGES and people >= _HOPELESS_PEOPLE:
+        raise PartlyDoneError(
+            f"None of the first {images:,} images passed the gate, in {sum(rejected.values()):,} attempts:{table(rejected)}",
+            "\nLook at what the generator draws, or lower the gate's limits in another run directory.",
+        )
 
 
 def distribution(

@@ -50,10 +50,14 @@ class Worker:
         self._guard = Guard(perturb.Perturbation(prior.load(job.prior), recipe.perturb, recipe.seed), centers)
         self._gate = Gate(recipe.gate, centers)
         self._lot = self.networks.lot  # smaller after the device's memory ended
+        self._kept_any = False
         self.threads = (cores or available_cores()) if self.networks.kind == "cpu" else 1
 
     def render(self, shard: Shard, tell: Callable[[int], None]) -> dict[str, Any]:
-        """Makes a shard and its marker, whose content it gives; `tell` gets the number of images settled so far."""
+        """Makes a shard and its marker, whose content it gives; `tell` gets the number of images settled so far.
+
+        Raises PartlyDoneError when nothing passes the gate, OutputError for full disks and the like.
+        """
         job, folder = self.job, self.job.shards
         began = time.perf_counter()
         started = shards.now()
@@ -67,9 +71,12 @@ class Worker:
                         writer.write(*picture)
                     claim.note(settled)
                     tell(settled)
+                    if not self._kept_any:
+                        tally.refuse_hopeless()
 
                 self._studio().photograph(self._people(shard), tally, drawer, take)
             self._lot = drawer.lot
+            self._kept_any |= tally.kept > 0
             seconds = time.perf_counter() - began
             content = {
                 **tally.content(),
