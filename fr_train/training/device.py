@@ -30,11 +30,20 @@ def accelerator(recipe: TrainRecipe) -> Any:
         made: Any = Accelerator(
             cpu=device == "cpu",
             mixed_precision=precision,
-            # every process keeps its own running statistics, as AdaFace's and insightface's DDP does in effect: the
-            # checkpoint is process 0's
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)],
+            kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
     return made
+
+
+def keep_own_buffers(model: Any) -> None:
+    """Every process keeps its own running statistics, as AdaFace's and insightface's DDP does in effect: the checkpoint
+    is process 0's. Does nothing where there is one process.
+
+    Set on the wrapped model: as an argument of DDP, `broadcast_buffers=False` is deprecated since PyTorch 2.13, and its
+    successor unknown to older ones and to accelerate.
+    """
+    if isinstance(model, torch.nn.parallel.DistributedDataParallel):
+        model.broadcast_buffers = False
 
 
 def precision_of(asked: str, device: str) -> str:

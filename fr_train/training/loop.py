@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fr_train import checkpoints
@@ -77,6 +78,7 @@ class Training:
         if self.recipe.compile:
             model.backbone.compile(dynamic=False)
         self.model, self.optimizer = self.accelerator.prepare(model.train(), self.state.optimizer)
+        device.keep_own_buffers(self.model)
 
     def run(self) -> dict[str, Any]:
         """Trains from the state's step to the end."""
@@ -88,7 +90,6 @@ class Training:
             progress = stack.enter_context(self._progress()) if self.main else None
             before = started
             for batch in stack.enter_context(contextlib.closing(self.loader.batches(first, self.total_steps))):
-                self._count_corrupt(batch)
                 with device.explaining_out_of_memory(recipe.batch_size, self.device):
                     facts, stopping = self._step(batch, stop.asked)
                 now = time.perf_counter()
@@ -111,7 +112,7 @@ class Training:
         self.schedule.step_update(state.step)
         image_BHWC, label_B = self._on_device(batch)
         loss = self._loss(image_BHWC, label_B)
-        values, stopping = self._shared(loss, stop_asked)
+        values, stopping = self._shared(loss, batch, stop_asked)
         facts = {
             "epoch": state.step // self.loader.steps_per_epoch + 1,
             **values,
@@ -148,16 +149,19 @@ class Training:
             ) from error
         return loss
 
-    def _shared(self, loss: torch.Tensor, stop_asked: bool) -> tuple[dict[str, float], bool]:
+    def _shared(self, loss: torch.Tensor, batch: Batch, stop_asked: bool) -> tuple[dict[str, float], bool]:
         """Loss, mean norm and mean target cosine over all processes, and whether any was asked to stop.
 
-        One small reduction before the backward pass: no process goes on alone, be it to stop or after a NaN.
+        One small reduction before the backward pass: no process goes on alone, be it to stop, after a NaN or when too
+        many pictures are damaged.
         """
         last = self.state.model.head.last
-        asked = torch.tensor(float(stop_asked), device=self.device)
-        together = torch.stack([loss.detach().float(), last["mean_norm"], last["mean_target_cosine"], asked])
-        values = self.accelerator.reduce(together, "mean").tolist()
-        return dict(zip(("loss", "mean_norm", "mean_target_cosine"), values, strict=False)), values[-1] > 0
+        flags = torch.tensor([float(stop_asked), float(len(batch.corrupt))], device=self.device)
+        facts = torch.stack([loss.detach().float(), last["mean_norm"], last["mean_target_cosine"]])
+        *values, asked, corrupt = self.accelerator.reduce(torch.cat([facts, flags]), "mean").tolist()
+        if corrupt > 0:
+            self._count_corrupt(gather_object(list(batch.corrupt)))
+        return dict(zip(("loss", "mean_norm", "mean_target_cosine"), values, strict=True)), asked > 0
 
     def _give_up(self, batch: Batch, loss: float, rate: float) -> None:
         """The loss is not a number: keeps the evidence, and stops before the weights are touched."""
@@ -176,17 +180,19 @@ class Training:
             "Lower train.learning_rate, add train.warmup_epochs or train.clip_grad_norm; the last checkpoint is sound.",
         )
 
-    def _count_corrupt(self, batch: Batch) -> None:
-        self.state.corrupt.update(batch.corrupt)
+    def _count_corrupt(self, found: list[int]) -> None:
+        """Counts the damaged pictures of all processes. Raises InputError when they are too many."""
+        self.state.corrupt.update(found)
         count, total = len(self.state.corrupt), len(self.sources)
-        if batch.corrupt and count > self.recipe.max_corrupt * total:
+        if count > self.recipe.max_corrupt * total:
             raise InputError(
                 f"{count} of {total} pictures cannot be decoded, more than train.max_corrupt "
-                f"({self.recipe.max_corrupt:g}) allows; the last of them is {self.sources.key(batch.corrupt[-1])}.",
+                f"({self.recipe.max_corrupt:g}) allows; the last of them is {self.sources.key(found[-1])}.",
                 "`synthface verify` tells which records are damaged; or raise train.max_corrupt.",
             )
-        for index in batch.corrupt:
-            say(f"Skipped: {self.sources.key(index)} cannot be decoded.")
+        if self.main:
+            for index in found:
+                say(f"Skipped: {self.sources.key(index)} cannot be decoded.")
 
     def _save(self) -> None:
         if not self.state.finite():
