@@ -10,6 +10,7 @@ from synthface.recipe.section import Section, decisive, free
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(gt=-1.0, lt=1.0)]
+Variation = Literal["none", "within-class", "isotropic", "cone"]  # the functions of synthface/identity/variations.py
 
 
 class EncoderRecipe(Section):
@@ -97,13 +98,13 @@ class Scale(Section):
 
     share: float = decisive(..., "Share of the images.", gt=0.0, le=1.0)
     target_cosine: float = decisive(..., "Their mean cosine similarity to the center.", gt=0.0, le=1.0)
-    method: Literal["within-class", "isotropic", "cone"] = decisive("within-class", "How these images vary.")
+    method: Variation = decisive("within-class", "How these images vary.")
 
 
 class PerturbRecipe(Section):
     """How the condition of one image differs from the center of its identity."""
 
-    method: Literal["none", "within-class", "isotropic", "cone", "mixture"] = decisive(
+    method: Literal[Variation, "mixture"] = decisive(
         "within-class",
         "none: the center itself; within-class: the prior's learned covariance; isotropic: equal in all directions; "
         "cone: uniform on the cap above a cosine bound; mixture: several of these with shares.",

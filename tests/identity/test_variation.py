@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -20,9 +21,12 @@ from synthface.identity import sphere
 from synthface.identity.conditions import Guard
 from synthface.identity.density import CandidateStream
 from synthface.identity.nearest import Centers
-from synthface.identity.perturb import Perturbation, mean_cosine_of_cone
+from synthface.identity.perturb import Perturbation
 from synthface.identity.prior import Prior, Within
-from synthface.recipe.people import IdentitiesRecipe, PerturbRecipe
+from synthface.identity.variations import METHODS, Move, World, calibrated, mean_cosine_of_cone
+from synthface.recipe.people import IdentitiesRecipe, PerturbRecipe, Variation
+
+MOVING = sorted(METHODS.keys() - {"none"})
 
 
 def prior_of(dimension: int, seed: int = 0) -> Prior:
@@ -46,7 +50,7 @@ def centers_of(prior: Prior, count: int = 1_500) -> np.ndarray:
 
 @pytest.mark.parametrize("dimension", [16, 128, 512])
 @pytest.mark.parametrize("target", [0.5, 0.8, 0.95])
-@pytest.mark.parametrize("method", ["within-class", "isotropic", "cone"])
+@pytest.mark.parametrize("method", MOVING)
 def test_the_mean_similarity_to_the_center_is_the_target(method: str, target: float, dimension: int) -> None:
     prior = prior_of(dimension)
     recipe = PerturbRecipe(method=method, target_cosine=target, center_first=False)
@@ -100,7 +104,7 @@ def test_within_class_noise_has_the_learned_covariance() -> None:
     assert np.linalg.norm(found - expected) / np.linalg.norm(expected) < 0.08
 
 
-@pytest.mark.parametrize("method", ["within-class", "isotropic", "cone"])
+@pytest.mark.parametrize("method", MOVING)
 @given(data=st.data())
 @settings(max_examples=15, deadline=None)
 def test_a_condition_depends_on_its_image_alone(prior: Prior, method: str, data: st.DataObject) -> None:
@@ -113,6 +117,21 @@ def test_a_condition_depends_on_its_image_alone(prior: Prior, method: str, data:
         np.testing.assert_array_equal(row, perturbation.condition(center[k], k, i))
         if i == 0:
             np.testing.assert_array_equal(row, center[k])
+
+
+def test_every_variation_can_be_named_in_a_recipe() -> None:
+    assert set(METHODS) == set(get_args(Variation))
+    assert set(get_args(PerturbRecipe.model_fields["method"].annotation)) == {*METHODS, "mixture"}
+
+
+def test_any_family_of_moves_is_calibrated(prior: Prior) -> None:
+    """Here: towards a fixed direction, which no closed form knows."""
+    direction = np.eye(prior.dimension)[0]
+    world = World(prior, 5)
+    move = calibrated(world, lambda scale: Move(scale, lambda center, rng: center + scale * direction), 0.9)
+    center, rng = world.sample()
+    point = np.stack([move.apply(row, rng) for row in center])
+    assert np.einsum("nd,nd->n", sphere.normalize(point), center).mean() == pytest.approx(0.9, abs=1e-4)
 
 
 PROGRAM = """
@@ -218,6 +237,23 @@ def test_the_nearest_center_is_decided_by_exact_values_among_any_number_of_near_
         assert found[m] == (max(exact) > exact[own])
 
 
+def test_a_similarity_at_the_least_one_is_decided_by_its_exact_value() -> None:
+    """The float64 sum of a row can fall on either side of what it stands for; the fewest bits decide nothing."""
+    rng = np.random.default_rng(0)
+    center = sphere.normalize(rng.standard_normal((1, 500)))
+    point = sphere.normalize(center + 0.05 * rng.standard_normal((200, 500)))
+    own = np.zeros(200, np.int64)
+    centers = Centers(center)
+    for row in point:
+        exact = sphere.exact_similarity(row, center[0])
+        for least, below in ((exact, False), (np.nextafter(exact, 2), True)):
+            wrong = np.full(
+                200, least + 3e-16 * (1 if not below else -1)
+            )  # as another order of summation might give it
+            wrong = centers.below(np.tile(row, (200, 1)), own, wrong, least)
+            assert wrong.all() if below else not wrong.any()
+
+
 def test_an_impossible_guard_ends_with_the_values_to_change(prior: Prior) -> None:
     center = centers_of(prior, 5)
     recipe = PerturbRecipe(method="isotropic", target_cosine=0.6, min_cosine=0.599, max_redraws=1, center_first=False)
@@ -236,7 +272,7 @@ def test_coinciding_centers_do_not_refuse_each_other_for_ever(prior: Prior) -> N
     [
         ({"method": "within-class"}, False, UsageError, "holds no within-class covariance"),
         ({"method": "isotropic", "target_cosine": None}, True, RecipeError, "has no learned scale"),
-        ({"method": "cone", "target_cosine": None}, True, RecipeError, "target_cosine is null"),
+        ({"method": "cone", "target_cosine": None}, True, RecipeError, "has no learned scale"),
         ({"method": "cone", "target_cosine": 0.02, "min_cosine": -0.5}, True, RecipeError, "cannot be reached"),
     ],
 )
