@@ -63,6 +63,12 @@ class RunDirectory:
     recipe_file = property(lambda self: self.path / "recipe.yaml")
     record_file = property(lambda self: self.path / "run.json")
 
+    def recipe(self, name_or_file: str | None = None, values: dict[str, Any] | None = None) -> Recipe:
+        """The named recipe, else the one that the directory was made with, else the default; over it `values` by dotted key."""
+        if name_or_file is None and self.recipe_file.exists():
+            name_or_file = str(self.recipe_file)
+        return recipe.load(name_or_file or recipe.DEFAULT, values or {})
+
     def record(self) -> dict[str, Any]:
         """The content of run.json, or an empty record."""
         if not self.record_file.exists():

@@ -71,8 +71,8 @@ def resolve(
     """
     given = {key: value for key, value in (flags or {}).items() if value is not None and value != ()}
     pairs = dict(recipes.parse_override(text) for text in overrides)
-    if recipe_name is None and run is not None and run.recipe_file.exists():
-        recipe_name = str(run.recipe_file)
+    if run is not None:
+        return run.recipe(recipe_name, {**pairs, **given})
     return recipes.load(recipe_name or recipes.DEFAULT, {**pairs, **given})
 
 

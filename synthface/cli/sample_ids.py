@@ -21,7 +21,6 @@ from synthface.run import RunDirectory
 
 if TYPE_CHECKING:
     from synthface.identity.identities import Identities
-    from synthface.identity.prior import Prior
 
 
 @click.command(
@@ -58,11 +57,7 @@ def command(
     run_path: Path,
     as_json: bool,
 ) -> None:
-    from synthface import files
-    from synthface.errors import OutOfReachError
-    from synthface.identity import confirm, identities, origin, priors, sample
-    from synthface.identity.density import CandidateStream
-    from synthface.identity.embeddings import open_embeddings
+    from synthface.identity import into_run
 
     run = RunDirectory(run_path)
     flags = {
@@ -74,34 +69,11 @@ def command(
     }
     recipe = resolve(recipe_name, overrides, run, flags)
     tell_of_demonstration(recipe.encoder.model)
-    prior_file = priors.locate(recipe, run)
-    learned = priors.open_for(recipe, prior_file)
-    settings = recipe.identities
-    stream = CandidateStream(learned, settings, recipe.seed)
-    excluded = open_embeddings(settings.exclude, learned.dimension) if settings.exclude else None
-    decisive = {"prior_sha256": files.sha256_file(prior_file)}
-    if excluded is not None:
-        origin.tell_of_others(excluded.paths, recipe.encoder.model)
-        decisive["excluded_sha256"] = excluded.fingerprint()
-    with run.enter("sample-ids", recipe, decisive):
-        facts = {**decisive, "seed": recipe.seed, "settings": settings.decisive(), "encoder": learned.encoder}
-        begun = identities.resume(run.identities, learned.dimension, facts)
-        unreached: OutOfReachError | None = None
-        try:
-            made = sample.sample(
-                stream, settings, settings.count, begun, excluded, lambda part: part.save(run.identities)
-            )
-        except OutOfReachError as error:
-            unreached, made = error, identities.load(run.identities)
-        if not made.confirmed or "statistics" not in made.facts:
-            made = confirm.confirm(made, settings, recipe.seed, excluded)
-            made.save(run.identities)
-        content = _summary(made, run, settings.threshold)
-        if unreached is None and report:
-            content["report"] = _report(made, learned, recipe, run)
-    if unreached is not None:
-        raise unreached
-    emit(as_json, content, _text(content, settings.count))
+    made = into_run.sample_into(run, recipe)
+    content = _summary(made, run, recipe.identities.threshold)
+    if report:
+        content["report"] = _report(made, recipe, run)
+    emit(as_json, content, _text(content, recipe.identities.count))
 
 
 def _summary(made: Identities, run: RunDirectory, threshold: float) -> dict[str, Any]:
@@ -119,12 +91,13 @@ def _summary(made: Identities, run: RunDirectory, threshold: float) -> dict[str,
     }
 
 
-def _report(made: Identities, learned: Prior, recipe: Recipe, run: RunDirectory) -> dict[str, Any]:
+def _report(made: Identities, recipe: Recipe, run: RunDirectory) -> dict[str, Any]:
     """Similarity of conditions within and between identities, on at most 2,000 people × 10 images."""
     import numpy as np
 
-    from synthface.identity import conditions, figures, perturb, separability
+    from synthface.identity import conditions, figures, perturb, priors, separability
 
+    learned = priors.open_for(recipe, priors.locate(recipe, run))
     guard = conditions.Guard(perturb.Perturbation(learned, recipe.perturb, recipe.seed), made.center_ND)
     people, per_id = min(len(made), 2_000), min(max(recipe.render.per_id, 3), 10)
     drawn = list(guard.all_images(per_id, identities=people))

@@ -79,7 +79,7 @@ class Guard:
     def _refused(self, condition_MD: Floats, identity_M: Ints) -> NDArray[np.bool_]:
         own_M = self._centers.own_similarity(condition_MD, identity_M)
         stolen_M = self._centers.nearer_to_another(condition_MD, identity_M, own_M)
-        low_M = own_M < self._perturbation.settings.min_cosine
+        low_M = self._centers.below(condition_MD, identity_M, own_M, self._perturbation.settings.min_cosine)
         self.refusals.nearer_to_another += int(stolen_M.sum())
         self.refusals.below_min_cosine += int((low_M & ~stolen_M).sum())
         return stolen_M | low_M

@@ -57,7 +57,7 @@ def identities(
         for score_S, color, label in ((impostor_I, GREY, "two identities"), (genuine_G, BLUE, "one identity")):
             conditions.hist(score_S, bins=BINS[80:], density=True, color=color, alpha=0.75, label=label)
         conditions.set(xlabel="cosine similarity of two conditions", ylabel="density")
-        conditions.legend(frameon=False, fontsize=8)
+        conditions.legend(frameon=False, fontsize=8, loc="upper right")  # "best" tries them all, slowly
         statistics = made.facts["statistics"]
         middle_B = (BINS[1:] + BINS[:-1]) / 2
         for counts, color, label in (
@@ -68,7 +68,7 @@ def identities(
             centers.fill_between(middle_B, share_B, step="mid", color=color, alpha=0.75, label=label)
         centers.axvline(threshold, color="black", linewidth=0.8, linestyle="--")
         centers.set(xlabel="cosine similarity of two identities", ylabel="share", xlim=(-0.5, 1))
-        centers.legend(frameon=False, fontsize=8)
+        centers.legend(frameon=False, fontsize=8, loc="upper right")
         seen_P, kept_P = np.array(statistics["acceptance_curve"]).T
         curve.plot(seen_P, kept_P, color=BLUE)
         curve.plot(seen_P, seen_P, color=GREY, linewidth=0.8, linestyle=":")

@@ -9,6 +9,7 @@ from synthface.identity import neighbours, sphere
 
 Floats = NDArray[np.float32]
 _BLAS_FROM = 4  # faiss reads all centers once a query below this number of queries, and once for all from it on
+_SUM_IN_DOUBLE = 1e-12  # more than a float64 sum of some thousand products of unit rows can be off, in any order
 
 
 class Centers:
@@ -29,6 +30,15 @@ class Centers:
         """Cosine similarity of each unit row to the center of its identity."""
         own_M: NDArray[np.float64] = np.einsum("md,md->m", point_MD, self.center_ND[identity_M], dtype=np.float64)
         return own_M
+
+    def below(
+        self, point_MD: Floats, identity_M: NDArray[np.integer], own_M: NDArray[np.float64], least: float
+    ) -> NDArray[np.bool_]:
+        """Where the similarity to the own center is below `least`; within the rounding of its sum the exact value decides."""
+        below_M: NDArray[np.bool_] = own_M < least
+        for m in np.flatnonzero(np.abs(own_M - least) < _SUM_IN_DOUBLE):
+            below_M[m] = sphere.exact_similarity(point_MD[m], self.center_ND[identity_M[m]]) < least
+        return below_M
 
     def nearer_to_another(
         self, point_MD: Floats, identity_M: NDArray[np.integer], own_M: NDArray[np.float64]

@@ -13,17 +13,17 @@ from synthface.run import RunDirectory
 SHIPPED = Path(__file__).resolve().parent.parent / "embedded" / "prior.safetensors"
 
 
-def locate(recipe: Recipe, run: RunDirectory) -> Path:
+def locate(recipe: Recipe, run: RunDirectory | None = None) -> Path:
     """The recipe's file, else the run directory's own, else the one that ships with the embedded encoder."""
     if recipe.prior.file is not None:
         return Path(recipe.prior.file)
-    if run.prior.exists():
+    if run is not None and run.prior.exists():
         return run.prior
     if recipe.encoder.model == "embedded" and SHIPPED.exists():
         return SHIPPED
+    holds_none = "" if run is None else f"{run.path} holds none, "
     raise MissingWeightsError(
-        f"There is no prior: the recipe names none, {run.path} holds none, and none ships for the encoder "
-        f"'{recipe.encoder.model}'.",
+        f"There is no prior: the recipe names none, {holds_none}and none ships for the encoder '{recipe.encoder.model}'.",
         "Make one with `synthface fit-prior EMB...`, or name one with --prior FILE.",
     )
 

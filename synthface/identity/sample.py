@@ -65,7 +65,8 @@ def sample(
                     saved = time.monotonic()
                     patience = max(settings.save_every, 10 * (saved - started))  # large files are written less often
         finally:
-            save(sampler.identities())
+            if sampler.next_candidate > begun.next_candidate:  # bad input that shows before a decision leaves no file
+                save(sampler.identities())
     return sampler.identities()
 
 

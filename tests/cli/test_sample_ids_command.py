@@ -127,6 +127,21 @@ def test_excluded_embeddings_of_another_dimension_are_refused(synthface: Run, pr
     assert "real.npy holds embeddings of dimension 32; the encoder's is 64." in done.err
 
 
+@pytest.mark.parametrize(("value", "words"), [(np.nan, "row 1 holds NaN or infinity"), (0.0, "row 1 is all zeros")])
+def test_faulty_excluded_rows_are_named_and_bind_nothing(
+    synthface: Run, prior_file: Path, value: float, words: str
+) -> None:
+    rows = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    rows[1] = value
+    np.save("real.npy", rows)
+    done = sample(synthface, prior_file, 5, "--exclude", "real.npy")
+    assert (done.code, done.out) == (1, "")
+    assert f"real.npy: {words}" in done.err
+    assert not Path("run/identities.safetensors").exists()
+    np.save("real.npy", rows[2:])  # mended, the same command goes on
+    assert sample(synthface, prior_file, 5, "--exclude", "real.npy").code == 0
+
+
 def test_a_prior_of_another_encoder_is_refused(synthface: Run, people_file: Path) -> None:
     assert synthface("fit-prior", people_file, "--out", "p.safetensors", "--encoder", "antelopev2").code == 0
     done = synthface("sample-ids", "--prior", "p.safetensors")
