@@ -12,6 +12,7 @@ All take image_BCHW in [-1, 1] and give embedding_BD, raw: its length is what Ad
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from synthface.errors import UsageError, did_you_mean
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
 
 TIMM_PREFIX = "timm/"
 IMAGE_SIZE = 112  # pixels, height and width, of every aligned crop in this field
+# name → (module beside this one, class that is called with the embedding's size); the IResNets are in a table of theirs
+NETWORKS = {
+    "mobilefacenet": ("mobilefacenet", "MobileFaceNet"),
+    "small": ("small", "Small"),
+}
 
 
 def names() -> list[str]:
     """The named backbones; `timm/<name>` comes on top of them."""
     from fr_train.backbones.iresnet import CONFIGS
 
-    return [*CONFIGS, "mobilefacenet", "small"]
+    return [*CONFIGS, *NETWORKS]
 
 
 def is_known(name: str) -> bool:
@@ -44,14 +50,10 @@ def build(name: str, embedding_size: int = 512) -> nn.Module:
         from fr_train.backbones.timm_backbone import TimmBackbone
 
         return TimmBackbone(name.removeprefix(TIMM_PREFIX), embedding_size)
-    if name == "mobilefacenet":
-        from fr_train.backbones.mobilefacenet import MobileFaceNet
-
-        return MobileFaceNet(embedding_size)
-    if name == "small":
-        from fr_train.backbones.small import Small
-
-        return Small(embedding_size)
+    if name in NETWORKS:
+        module, network = NETWORKS[name]
+        made: nn.Module = getattr(importlib.import_module(f"{__name__}.{module}"), network)(embedding_size)
+        return made
     from fr_train.backbones.iresnet import CONFIGS, IResNet
 
     if name in CONFIGS:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from synthface.dataset.export import class_tree, dali, hugging_face, lmdb_file, tars
 from synthface.dataset.export.samples import Samples
@@ -20,13 +21,21 @@ from synthface.dataset.opening import open_dataset
 from synthface.dataset.publish import publishing
 from synthface.errors import InputError
 
-# name → (writes into a folder, a file or folder by which an earlier export is known)
-FORMATS: dict[str, tuple[Callable[[Samples, Path], None], str]] = {
-    "folder": (class_tree.write, "manifest.parquet"),
-    "webdataset": (tars.write, "000000.tar"),
-    "dali": (dali.write, "train.rec"),
-    "lmdb": (lmdb_file.write, "train.lmdb"),
-    "hf": (hugging_face.write, "data"),
+
+class Format(NamedTuple):
+    """write(samples, folder); marker: a file or folder by which an earlier export is known; meaning: for `--help`."""
+
+    write: Callable[[Samples, Path], None]
+    marker: str
+    meaning: str
+
+
+FORMATS = {
+    "folder": Format(class_tree.write, "manifest.parquet", "class folders LABEL/KEY.jpg"),
+    "webdataset": Format(tars.write, "000000.tar", "tar files of KEY.jpg, KEY.cls, KEY.json"),
+    "dali": Format(dali.write, "train.rec", "RecordIO without header records, shuffled, keys from 0"),
+    "lmdb": Format(lmdb_file.write, "train.lmdb", "one LMDB file of [picture, label], as Vec2Face trains from"),
+    "hf": Format(hugging_face.write, "data", "parquet files that datasets.load_dataset opens"),
 }
 
 
@@ -38,10 +47,10 @@ def export(
     seed: decides the order of `dali`. The folder appears whole, at the end. Raises InputError for a damaged or empty
     dataset, OutputError for a place that is taken or full, MissingPackageError where a format needs an extra.
     """
-    write, marker = FORMATS[to]
+    form = FORMATS[to]
     samples = Samples(open_dataset(path), seed)
     if not len(samples):
         raise InputError(f"The dataset {os.fspath(path)} holds no pictures to export.")
-    with publishing(Path(out), overwrite=overwrite, marker=marker) as folder:
-        write(samples, folder)
+    with publishing(Path(out), overwrite=overwrite, marker=form.marker) as folder:
+        form.write(samples, folder)
     return len(samples)
