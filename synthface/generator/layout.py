@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthface.errors import InputError, MissingWeightsError
+from synthface.zoo import shipped
 
 OFFICIAL_DIMENSION = 512
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -34,10 +35,12 @@ class Layout:
 
 
 def find_layout(model: str | Path, base: str | Path | None = None) -> Layout:
-    """Finds every part of `model`; `base` has the Stable Diffusion parts.
+    """Finds every part of `model`, a folder, a hub id or the name of a shipped one; `base` has the Stable Diffusion parts.
 
     Raises InputError that names the absent part, MissingWeightsError for a hub id that cannot be had.
     """
+    if model in shipped.GENERATORS:
+        model = shipped.generator(str(model))
     root = local_folder(model, ("arc2face/*", "encoder/*", "vae/*", "tokenizer/*", "scheduler/*", "synthface.json"))
     if base is not None:
         foundation = local_folder(base, ("vae/*", "tokenizer/*", "scheduler/*"))
