@@ -11,7 +11,6 @@ sources.py    photographs, folders and RecordIO as one stream
 crops.py      undecoded pictures → aligned crops, on all cores
 formats.py    .npy, .npz and .safetensors that grow row by row
 store.py      rows on their way to the disk, resumable
-average.py    one vector a person
 pose.py       where a face looks, how sharp a crop is
 embedding.py  the whole, from a source to an embedding file; finish.py its end
 """

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface import files
-from synthface.encoder import average, formats
+from synthface.encoder import formats
 from synthface.encoder.sources import Sources
 from synthface.encoder.store import Store
+from synthface.identity import average
 from synthface.progress import Progress, say
 
 

@@ -34,6 +34,15 @@ def _normalize_in_double(x_ND: NDArray[np.float64]) -> Floats:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32).reshape(x_ND.shape)
 
 
+def unit_rows(embedding_BD: NDArray[np.floating]) -> Floats:
+    """Rows scaled to unit length; a row without a direction becomes zeros, whose similarity to all is 0."""
+    length_B = np.sqrt(np.einsum("bd,bd->b", embedding_BD, embedding_BD, dtype=np.float64))
+    good_B = np.isfinite(length_B) & (length_B > 1e-12)
+    unit_BD = np.zeros(embedding_BD.shape, np.float32)
+    unit_BD[good_B] = embedding_BD[good_B] / length_B[good_B, None]
+    return unit_BD
+
+
 def average(embedding_KD: NDArray[np.floating], weight_K: Sequence[float] | None = None) -> Floats:
     """One identity from several embeddings of a person: the normalised mean of the unit rows (Arc2Face, App. B).
 

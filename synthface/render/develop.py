@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from synthface.encoder import Encoder, align, pose
 from synthface.encoder.faces import Face
+from synthface.identity import sphere
 from synthface.recipe.pictures import CropRecipe
-from synthface.render.gate import unit_rows
 from synthface.render.networks import Networks
 from synthface.render.sitting import Shot, Want
 
@@ -77,7 +77,7 @@ class Developer:
         if encoder is None or not here:
             return found
         crop_BHWC = np.stack([crop for crop in crops if crop is not None])
-        for place, unit_D in zip(here, unit_rows(encoder.embed(crop_BHWC)), strict=True):
+        for place, unit_D in zip(here, sphere.unit_rows(encoder.embed(crop_BHWC)), strict=True):
             found[place] = unit_D
         return found
 

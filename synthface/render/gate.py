@@ -79,7 +79,10 @@ class Gate:
         own_K = self.centers.own_similarity(embedding_MD[known], identity_K)
         value["center_similarity"][known] = own_K
         if self.settings.nearest_center:
-            stolen_M[known] = self.centers.nearer_to_another(embedding_MD[known], identity_K, own_K)
+            may = self.centers.may_be_another(embedding_MD[known], identity_K, own_K)
+            asked = known[may]
+            if len(asked):
+                stolen_M[asked] = self.centers.nearer_to_another(embedding_MD[asked], identity_K[may], own_K[may])
         return stolen_M
 
     def _against_reference(
@@ -144,15 +147,6 @@ def table(counts: Mapping[str, int]) -> str:
     """Counts by reason, one line each, most frequent first."""
     lines = sorted(counts.items(), key=lambda item: -item[1])
     return "".join(f"\n  {count:>9,}  {REASONS.get(reason, reason)}" for reason, count in lines)
-
-
-def unit_rows(embedding_BD: NDArray[np.floating]) -> Floats:
-    """Rows scaled to unit length; a row without a direction becomes zeros, which no gate lets pass."""
-    length_B = np.sqrt(np.einsum("bd,bd->b", embedding_BD, embedding_BD, dtype=np.float64))
-    good_B = np.isfinite(length_B) & (length_B > 1e-12)
-    unit_BD = np.zeros(embedding_BD.shape, np.float32)
-    unit_BD[good_B] = embedding_BD[good_B] / length_B[good_B, None]
-    return unit_BD
 
 
 def _below(value_M: NDArray[Any], limit: float | None) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface.errors import InputError
-from synthface.identity import identities
+from synthface.identity import average, identities, sphere
 from synthface.identity.embeddings import open_embeddings
 from synthface.recipe import Recipe
 from synthface.recipe.pictures import RenderRecipe
@@ -68,14 +68,14 @@ def given(path: str) -> NDArray[np.float32]:
     unit_MD = rows.load()
     if rows.labels_N is None:
         return unit_MD
-    label_N, person_M = np.unique(rows.labels_N, return_inverse=True)
-    sum_ND = np.zeros((len(label_N), unit_MD.shape[1]), np.float64)
-    np.add.at(sum_ND, person_M, unit_MD)
-    length_N = np.linalg.norm(sum_ND, axis=1) / np.bincount(person_M)
-    if (length_N < 1e-6).any():
-        raise InputError(
-            f"{path}: the embeddings of person {label_N[length_N.argmin()]} cancel out: their mean has no direction.",
-            "Check the labels: the rows of one label are photographs of one person.",
-        )
-    unit_ND: NDArray[np.float32] = (sum_ND / np.linalg.norm(sum_ND, axis=1, keepdims=True)).astype(np.float32)
-    return unit_ND
+    means = []
+    for people in average.by_person(unit_MD, rows.labels_N):
+        length_P = np.linalg.norm(people.mean_PD, axis=1)
+        if length_P.min() < 1e-6:
+            raise InputError(
+                f"{path}: the embeddings of person {people.label_P[length_P.argmin()]} cancel out: their mean has no "
+                "direction.",
+                "Check the labels: the rows of one label are photographs of one person.",
+            )
+        means.append(sphere.normalize(people.mean_PD))
+    return np.concatenate(means)

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthface.encoder import average, formats
+from synthface.encoder import formats
 from synthface.encoder.store import Store
 from synthface.errors import InputError, RunConflictError, UsageError
+from synthface.identity import average
 from synthface.identity.embeddings import open_embeddings
 
 FACTS = {"encoder": "mine", "größe": 1}

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synthface.encoder.pose import Pose
+from synthface.identity import sphere
 from synthface.identity.nearest import Centers
 from synthface.recipe.pictures import GateRecipe
-from synthface.render.gate import REASONS, VALUES, Gate, table, unit_rows
+from synthface.render.gate import REASONS, VALUES, Gate, table
 from synthface.render.sitting import Shot, Sitting, Want
 from synthface.render.tally import Tally, together
 
@@ -29,7 +30,7 @@ OPEN: dict[str, Any] = {
 def unit(*values: float) -> np.ndarray:
     row = np.zeros((1, 8))
     row[0, : len(values)] = values
-    return unit_rows(row)[0]
+    return sphere.unit_rows(row)[0]
 
 
 def judged(limits: dict[str, Any], shots: list[Shot], sitting: Sitting | None = None) -> list[str]:
@@ -114,7 +115,7 @@ def test_a_refused_picture_makes_no_other_a_duplicate() -> None:
 
 
 def test_an_embedding_without_direction_passes_no_limit() -> None:
-    broken = unit_rows(np.array([[0.0] * 8, [np.nan] * 8, [np.inf] + [0.0] * 7]))
+    broken = sphere.unit_rows(np.array([[0.0] * 8, [np.nan] * 8, [np.inf] + [0.0] * 7]))
     assert (broken == 0).all()
     limits = {"min_center_similarity": 0.1, "min_reference_similarity": 0.1}
     for row in broken:
@@ -136,6 +137,27 @@ def test_what_is_kept_does_not_depend_on_the_order_in_which_shots_arrive(seed: i
         return judged(limits, [sitting.shots[image] for image in sorted(sitting.shots)], sitting)
 
     assert run(rng.permutation(6)) == run(np.arange(6))
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.sampled_from([4, 64, 512]), st.integers(1, 40), st.floats(0, 1.5))
+def test_what_the_screen_rules_out_no_other_center_is_nearer_to(
+    seed: int, dimension: int, people: int, noise: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    center_ND = sphere.normalize(rng.standard_normal((people, dimension)))
+    center_ND[people // 2 :] = sphere.normalize(center_ND[people // 2 :] + 0.3 * center_ND[: people - people // 2])
+    identity_M = rng.integers(0, people, 30)
+    spread_MD = rng.standard_normal((30, dimension)) * noise / np.sqrt(dimension)
+    point_MD = sphere.normalize(center_ND[identity_M] + spread_MD)
+    point_MD[3] = 0  # an embedding without direction
+    centers = Centers(center_ND)
+    own_M = centers.own_similarity(point_MD, identity_M)
+    may_M = centers.may_be_another(point_MD, identity_M, own_M)
+    assert may_M[3]
+    assert not (centers.nearer_to_another(point_MD, identity_M, own_M) & ~may_M).any()
+    if dimension == 512 and noise < 0.9:
+        assert may_M.sum() == 1, "far from all others the screen suffices"
 
 
 @given(

@@ -14,11 +14,10 @@ from conftest import rows_of
 from synthface import recipe as recipes
 from synthface import seeds
 from synthface.dataset import open_dataset
-from synthface.identity import identities, perturb, prior
+from synthface.identity import identities, perturb, prior, sphere
 from synthface.identity.conditions import Guard
 from synthface.render import rendering
 from synthface.render.dry import DryEncoder, DryGenerator
-from synthface.render.gate import unit_rows
 from synthface.run import RunDirectory
 
 Run = Callable[..., Any]
@@ -58,7 +57,7 @@ def test_every_row_of_the_manifest_tells_how_its_picture_was_made(synthface: Run
     for row in rows:
         assert row["seed"] == seeds.image_seed(recipe.seed, row["identity"], row["index"], row["attempt"])
         condition_1D = guard.draw(np.array([row["identity"]]), np.array([row["index"]])).condition_MD
-        embedding_1D = unit_rows(encoder.embed(generator.sample(condition_1D, [row["seed"]])))
+        embedding_1D = sphere.unit_rows(encoder.embed(generator.sample(condition_1D, [row["seed"]])))
         likeness = float(embedding_1D[0].astype(np.float64) @ center_ND[row["identity"]])
         assert row["center_similarity"] == pytest.approx(likeness, abs=1e-6)
         assert row["center_similarity"] >= np.float32(0.68)
