@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,9 @@ def by_sklearn(embedding_ID: NDArray[Any], issame_N: NDArray[np.bool_]) -> tuple
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("flip", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_public_network_on_real_lfw_pairs_reaches_what_an_independent_formulation_gives(
-    real_data: Path, synthface: Run, monkeypatch: pytest.MonkeyPatch
+    real_data: Path, synthface: Run, monkeypatch: pytest.MonkeyPatch, flip: bool
 ) -> None:
     seen: list[EmbeddedSet] = []
 
@@ -52,8 +54,9 @@ def test_a_public_network_on_real_lfw_pairs_reaches_what_an_independent_formulat
 
     monkeypatch.setattr(fr_train.evaluate, "embed", remembered)
     network, pairs = real_data / "models" / "mini" / "mobilefacenet_112.onnx", real_data / "lfw_gray_dev.bin"
-    # the pairs are a part of LFW in its order: blocks of one kind coincide with some folds, so nine would be taken
-    found = synthface("evaluate", network, pairs, "--device", "cpu", "--json", "--set", "evaluate.bootstrap=200")
+    chosen = (f"evaluate.flip={json.dumps(flip)}", "evaluate.color_check_pairs=0", "evaluate.bootstrap=200")
+    options = [part for setting in chosen for part in ("--set", setting)]
+    found = synthface("evaluate", network, pairs, "--device", "cpu", "--json", *options)
     assert found.code == 0, found.err
     figures = found.json["benchmarks"]["lfw_gray_dev"]
     assert figures["accuracy"] >= 0.975
@@ -61,6 +64,7 @@ def test_a_public_network_on_real_lfw_pairs_reaches_what_an_independent_formulat
     assert (figures["pairs"], found.json["color"], found.json["warnings"]) == (2762, "rgb", [])
 
     (embedded,) = seen
+    assert (embedded.mirrored_ID is not None) == flip
     assert figures["folds"] == 10
     accuracy, std, tar = by_sklearn(embedded.fused_ID, embedded.issame_N)
     assert figures["accuracy"] == pytest.approx(accuracy, abs=1e-6)
