@@ -77,15 +77,18 @@ def evaluate(
 def measure(
     dist_N: NDArray[np.float64], issame_N: NDArray[np.bool_], settings: EvaluateRecipe, seed: int = 0
 ) -> dict[str, Any]:
-    """The figures of one set of pairs; `threshold` is a squared distance, `cosine_threshold` the same as a cosine."""
-    folds = verification.sensible_folds(issame_N, settings.folds)
+    """The figures of one set of pairs; `threshold` is a squared distance, `cosine_threshold` the same as a cosine.
+
+    TAR needs folds of both kinds: where the recipe's lack one, it is of the most that do not (`tar_folds`).
+    """
+    folds, tar_folds = settings.folds, verification.folds_of_both_kinds(issame_N, settings.folds)
     result = verification.accuracy(dist_N, issame_N, folds)
     tar: dict[str, float] = {}
     tar_std: dict[str, float] = {}
-    for far in settings.far:
+    for far in settings.far if tar_folds else ():
         at_far = None
-        if far >= verification.smallest_far(issame_N, folds):  # below, the pairs cannot tell such a rate from none
-            at_far = verification.tar_at_far(dist_N, issame_N, far, folds)
+        if far >= verification.smallest_far(issame_N, tar_folds):  # below, the pairs cannot tell such a rate from none
+            at_far = verification.tar_at_far(dist_N, issame_N, far, tar_folds)
         if at_far is not None:
             tar[far_name(far)], tar_std[far_name(far)] = at_far.tar, at_far.std
     interval = None
@@ -101,6 +104,7 @@ def measure(
         "cosine_threshold": 1 - result.threshold / 2,
         "tar": tar,
         "tar_std": tar_std,
+        "tar_folds": tar_folds,
         "separation": verification.separation(dist_N, issame_N),
         "roc": roc_points(result),
     }
@@ -145,11 +149,11 @@ def _check_size(benchmark: bins.VerificationSet, folds: int) -> None:
 
 
 def _folds_warning(one: EmbeddedSet, folds: int) -> str | None:
-    sensible = verification.sensible_folds(one.issame_N, folds)
-    if sensible == folds:
+    able = verification.folds_of_both_kinds(one.issame_N, folds)
+    if able == folds or one.issame_N.all() or not one.issame_N.any():
         return None
-    strict = verification.accuracy(one.dist_N, one.issame_N, folds).mean
+    tar = "TAR is not told" if able is None else f"TAR is that of {able} folds, which hold both"
     return (
-        f"The pairs of {one.name} lie in blocks that coincide with {folds} folds, so that a fold holds pairs of one kind "
-        f"only. It is measured with {sensible} folds; with {folds} the accuracy would be {100 * strict:.2f} %."
+        f"Some of the {folds} folds of {one.name} hold pairs of one kind only, as in a part of a benchmark that lists its "
+        f"pairs in blocks: their shares right are of misses or of false alarms alone, and {tar}."
     )

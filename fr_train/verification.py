@@ -97,19 +97,13 @@ def smallest_far(issame_N: NDArray[np.bool_], folds: int = 10) -> float:
     return float(1 / max(different_K.sum() - different_K.max(), 1))
 
 
-def sensible_folds(issame_N: NDArray[np.bool_], folds: int = 10) -> int:
-    """`folds`, unless some fold holds pairs of one kind only and that is no accident: then the largest number below that
-    gives every fold both kinds (`folds` where none does).
+def folds_of_both_kinds(issame_N: NDArray[np.bool_], folds: int = 10) -> int | None:
+    """The largest number of folds, at most `folds`, each of which holds pairs of both kinds; None where there is none.
 
-    Benchmarks list their pairs in blocks of one kind. In a part of one the blocks may coincide with the folds; such a
-    fold measures misses or false alarms alone, and TAR is not defined. Small sets in random order have folds of one kind
-    by chance: there the protocol is followed to the letter, as long as that chance exceeds one in a million.
+    Benchmarks list their pairs in blocks of one kind. In a part of one the blocks may coincide with the folds, and a
+    fold without a pair of the same person has no TAR.
     """
-    size, share = len(issame_N) // folds, float(issame_N.mean())
-    chance = folds * (share**size + (1 - share) ** size)
-    if _both_kinds(issame_N, folds) or chance > 1e-6:
-        return folds
-    return next((number for number in range(folds - 1, 1, -1) if _both_kinds(issame_N, number)), folds)
+    return next((number for number in range(folds, 1, -1) if _both_kinds(issame_N, number)), None)
 
 
 def _both_kinds(issame_N: NDArray[np.bool_], folds: int) -> bool:

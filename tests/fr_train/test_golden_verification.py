@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from fr_train import verification
 from fr_train.embed import EmbeddedSet
+from fr_train.evaluate import measure
+from synthface.recipe.recognition import EvaluateRecipe
 
 CASES = [
     "pairs_easy",
@@ -153,18 +155,22 @@ def test_far_is_told_only_as_far_as_the_pairs_allow() -> None:
     assert verification.smallest_far(issame_N, 10) == pytest.approx(1 / 450)
 
 
-def test_folds_stay_as_asked_unless_blocks_of_one_kind_coincide_with_them() -> None:
-    assert verification.sensible_folds(np.tile([True, False], 50), 10) == 10
+def test_tar_takes_fewer_folds_where_blocks_of_one_kind_coincide_with_them() -> None:
+    assert verification.folds_of_both_kinds(np.tile([True, False], 50), 10) == 10
     blocks_N = np.repeat(np.tile([True, False], 5), 100)
     assert verification.tar_at_far(np.linspace(0, 3, 1000), blocks_N, 0.1, 10) is None
-    assert verification.sensible_folds(blocks_N, 10) == 9
+    assert verification.folds_of_both_kinds(blocks_N, 10) == 9
     assert verification.tar_at_far(np.linspace(0, 3, 1000), blocks_N, 0.1, 9) is not None
-    by_chance_N = np.repeat(np.tile([True, False], 5), 6)
-    assert verification.sensible_folds(by_chance_N, 10) == 10
-    assert verification.sensible_folds(np.repeat([True, False], 500), 10) == 10  # no number of folds helps
+    assert verification.folds_of_both_kinds(np.repeat([True, False], 500), 10) is None  # no number of folds helps
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_every_golden_case_is_measured_with_its_own_folds(golden: Path, case: str) -> None:
-    expected = read(golden, case)
-    assert verification.sensible_folds(expected["issame"], int(expected["nrof_folds"])) == expected["nrof_folds"]
+def test_accuracy_keeps_the_folds_that_were_asked_for(golden: Path) -> None:
+    expected = read(golden, "single_class_folds")
+    found = measure(expected["dist_f64"], expected["issame"], EvaluateRecipe(bootstrap=0, far=(0.1,)))
+    assert found["accuracy"] == pytest.approx(float(expected["accuracy_mean"]), abs=1e-9)
+    assert found["std"] == pytest.approx(float(expected["accuracy_std"]), abs=1e-9)
+    assert found["folds"] == 10
+    assert found["tar_folds"] < 10
+    assert 0 < found["tar"]["1e-1"] < 1
+    same = measure(np.ones(100), np.ones(100, bool), EvaluateRecipe(bootstrap=0))
+    assert (same["tar_folds"], same["tar"]) == (None, {})
