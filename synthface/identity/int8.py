@@ -69,8 +69,13 @@ class Tile:
             level_MD *= np.float32(self._scale)
             self.error = max(self.error, float(_length(np.subtract(slab_MD, level_MD, out=level_MD)).max()))
 
-    def suspects(self, queries: Queries, least: float, rows: int | None = None) -> tuple[Numbers, Numbers]:
-        """(query, row) pairs whose similarity may be `least` or more; all others are below. Of the first `rows` only."""
+    def suspects(
+        self, queries: Queries, least: float | NDArray[np.float64], rows: int | None = None
+    ) -> tuple[Numbers, Numbers]:
+        """(query, row) pairs whose similarity may be `least` or more; all others are below. Of the first `rows` only.
+
+        least: one for all queries, or one each.
+        """
         rows = self.rows if rows is None else min(rows, self.rows)
         if not rows:
             return np.empty(0, np.intp), np.empty(0, np.intp)
