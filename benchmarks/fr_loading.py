@@ -6,18 +6,21 @@ torchvision flips, ToTensor and Normalize make float32, and PyTorch's collation 
 1,000 parametric faces, one thread, in turns. Ours ends with uint8, which is what goes to the device; it is also measured
 with the normalisation of the batch on the same core (`normalised`).
 
-The decoders are compared on the same pictures into one array: simplejpeg, OpenCV, PIL.
+The decoders are compared on the same pictures into one array: simplejpeg, OpenCV, PIL. Then each gets pictures in which eight
+bytes of the coded data were overwritten, and it is counted how many it refuses.
 
     python benchmarks/fr_loading.py --keep
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +141,42 @@ def decoders(sources: Sources) -> dict[str, Callable[[], None]]:
     return {"simplejpeg": simplejpeg_, "opencv": opencv, "pil": pil}
 
 
+def noticed_damage(payloads: list[bytes], trials: int = 200) -> dict[str, Any]:
+    """How many of so many damaged pictures each decoder refuses."""
+    from PIL import Image
+
+    rng, image_HWC = np.random.default_rng(0), np.empty((112, 112, 3), np.uint8)
+    refused = {"simplejpeg": 0, "opencv": 0, "pil": 0}
+    with _silent():  # libjpeg talks on the process's stderr
+        for trial in range(trials):
+            damaged = bytearray(payloads[trial % len(payloads)])
+            start = int(rng.integers(len(damaged) // 4, len(damaged) - 20))
+            damaged[start : start + 8] = rng.bytes(8)
+            payload = bytes(damaged)
+            try:
+                decode_into(payload, image_HWC)
+            except ValueError:
+                refused["simplejpeg"] += 1
+            refused["opencv"] += cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR) is None
+            try:
+                Image.open(io.BytesIO(payload)).convert("RGB")
+            except (OSError, ValueError):
+                refused["pil"] += 1
+    return {"pictures": trials, "refused": refused}
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
+
+
 def in_turns(functions: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {name: [] for name in functions}
     for turn in range(rounds + 1):
@@ -193,6 +232,7 @@ def main() -> None:
         "augmentations": AUGMENT.model_dump(),
         "loading": rates(found, number, "per_sample"),
         "decoding": rates(decoded, number, "opencv"),
+        "damage": noticed_damage(payloads),
     }
     measure.report("fr_loading", result, chosen.keep)
 

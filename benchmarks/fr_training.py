@@ -220,9 +220,10 @@ def main() -> None:
     parser = measure.arguments(__doc__ or "")
     parser.add_argument("--backbone", default="ir_se_50")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--adaface", type=Path, help="a checkout of AdaFace; without it its loop on our modules")
+    parser.add_argument("--float32", action="store_true", help="also our own step in float32")
     parser.add_argument("--compile", action="store_true", help="also the compiled step")
     chosen = parser.parse_args()
     device, batch, name = torch.device(chosen.device), batch_of(chosen.batch_size), chosen.backbone
@@ -234,7 +235,8 @@ def main() -> None:
         steps = {"peer_float32": peers_step(name, batch, chosen.adaface, device, half=False)}
         if device.type == "cuda":
             steps["peer_float16"] = peers_step(name, batch, chosen.adaface, device, half=True)
-        steps["float32"], _ = our_step(name, batch, folder, "no", False, chosen.device)
+        if chosen.float32:
+            steps["float32"], _ = our_step(name, batch, folder, "no", False, chosen.device)
         steps["bfloat16"], precision = our_step(name, batch, folder, "auto", False, chosen.device)
         if chosen.compile:
             steps["compiled_bfloat16"], _ = our_step(name, batch, folder, "auto", True, chosen.device)
