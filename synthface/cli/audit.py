@@ -105,7 +105,7 @@ def _text(content: dict[str, Any], place: Path) -> str:
     head = (
         f"{content['dataset']}: {content['images']:,} pictures of {content['identities']:,} people, judged by {judged}"
     )
-    if not content["encoder"]["independent"]:
+    if content["encoder"]["independent"] is False:
         head += " (it also conditioned the pictures: the figures flatter)"
     told = [f"{line.name:<{width}}  {line.value:>{value}}  {line.meaning}" for line in lines]
     return "\n".join([head, *told, f"{place}: {', '.join(['audit.json', 'audit.md', *content['figures']])}"])

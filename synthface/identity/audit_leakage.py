@@ -1,7 +1,8 @@
 """Does a picture show a real person? The nearest reference embedding of every picture, not only of class centers.
 
-Class means hide leaks: one picture of a real person inside a class moves no mean. The paper's Fig. 11 (Arc2Face, ECCV 2024)
-shows generated faces beside the nearest training faces; this is the same search over everything, with a gate.
+Class means hide leaks: one picture of a real person inside a class moves no mean. A published dataset that had been searched by
+means was found to leak when its single pictures were searched (HaiyuWu/Vec2Face, issue 16). The paper's Fig. 11 (Arc2Face,
+ECCV 2024) shows generated faces beside the nearest training faces; this is the same search over everything, with a gate.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ def audit(dataset: Path, recipe: Recipe, out: Path, wish: Wish | None = None) ->
         raise UsageError("--same-people says whom the references show, and there is none.", "Add --reference PICTURES.")
     if wish.networks:
         networks.demand()
-    judge = _judge(recipe, wish)
+    judge = wish.encoder or recipe.encoder.verifier or recipe.encoder.model
     data = _open(dataset, recipe, judge, out, wish)
     references = _references(recipe, judge, out, wish)
     try:
@@ -76,7 +76,7 @@ def audit(dataset: Path, recipe: Recipe, out: Path, wish: Wish | None = None) ->
             material.check_same_encoder(data, references)
         compared = None if references is None else references.rows
         measured = identity_audit.audit(data.rows, recipe.audit, recipe.seed, compared, files.make_directory(out))
-        content = _content(dataset, recipe, judge, data, references, measured, wish)
+        content = _content(dataset, recipe, data, references, measured, wish)
         if wish.networks:
             content["networks"] = _by_networks(recipe, data, references, wish)
         _draw(out, content, data, references, measured, wish)
@@ -96,19 +96,13 @@ def passed(content: dict[str, Any]) -> bool:
     return leakage is None or bool(leakage["gate"]["passed"])
 
 
-def _judge(recipe: Recipe, wish: Wish) -> dict[str, Any]:
-    """The encoder that judges, and whether it is another one than the one that conditioned the pictures."""
-    name = wish.encoder or recipe.encoder.verifier or recipe.encoder.model
-    return {"name": name, "independent": name != recipe.encoder.model}
-
-
-def _open(dataset: Path, recipe: Recipe, judge: dict[str, Any], out: Path, wish: Wish) -> Material:
+def _open(dataset: Path, recipe: Recipe, judge: str, out: Path, wish: Wish) -> Material:
     if material.are_embeddings([dataset]):
         return material.embedded_files([dataset])
     return _pictures((dataset,), recipe, judge, out, "embeddings", wish.device)
 
 
-def _references(recipe: Recipe, judge: dict[str, Any], out: Path, wish: Wish) -> Material | None:
+def _references(recipe: Recipe, judge: str, out: Path, wish: Wish) -> Material | None:
     if not wish.references:
         return None
     if material.are_embeddings(wish.references):
@@ -116,38 +110,33 @@ def _references(recipe: Recipe, judge: dict[str, Any], out: Path, wish: Wish) ->
     return _pictures(wish.references, recipe, judge, out, "references", wish.device)
 
 
-def _pictures(
-    paths: Sequence[Path], recipe: Recipe, judge: dict[str, Any], out: Path, what: str, device: str | None
-) -> Material:
-    chosen = recipe.encoder.model_copy(update={"model": judge["name"], "dimension": None})
+def _pictures(paths: Sequence[Path], recipe: Recipe, judge: str, out: Path, what: str, device: str | None) -> Material:
+    chosen = recipe.encoder.model_copy(update={"model": judge, "dimension": None})
     return material.pictures(paths, chosen, files.make_directory(out / "embeddings"), what, device)
 
 
 def _content(
     dataset: Path,
     recipe: Recipe,
-    judge: dict[str, Any],
     data: Material,
     references: Material | None,
     measured: Audit,
     wish: Wish,
 ) -> dict[str, Any]:
-    unknown: dict[str, Any] = {"name": None, "sha256": None}
+    table, identity_N = _manifest(dataset, data, measured)
+    likeness = _input_output(table)
     content = {
         "format": FORMAT,
         "dataset": str(dataset),
-        "encoder": {**judge, **(data.encoder or unknown)},
+        "encoder": _judge(recipe, data, likeness),
         "skipped": data.skipped,
         **measured.content,
         "references": [str(path) for path in wish.references],
         "style_recall": None,
         "networks": None,
     }
-    if data.encoder is not None and data.sources is None:  # a file that tells who made it
-        content["encoder"]["independent"] = data.encoder["name"] != recipe.encoder.model
-    table, identity_N = _manifest(dataset, data, measured)
     content["looks"] = _looks(recipe, data, table, measured)
-    content["input_output"] = _input_output(table)
+    content["input_output"] = likeness
     content["demographics"] = _demographics(wish, measured, identity_N)
     if wish.same_people:
         assert references is not None
@@ -166,6 +155,17 @@ def _content(
             for p in measured.leaks
         ]
     return content
+
+
+def _judge(recipe: Recipe, data: Material, likeness: dict[str, Any] | None) -> dict[str, Any]:
+    """Who judges: name and SHA-256, None where an embedding file does not tell.
+
+    `independent`: whether it is another encoder than the one that conditioned the pictures; None where the manifest does not
+    tell of conditions (`likeness`), so that photographs are not said to be drawn.
+    """
+    encoder: dict[str, Any] = dict(data.encoder or {"name": None, "sha256": None})
+    conditioned = bool(likeness and likeness["center_similarity"])
+    return {**encoder, "independent": encoder["name"] != recipe.encoder.model if conditioned else None}
 
 
 def _manifest(dataset: Path, data: Material, measured: Audit) -> tuple[pyarrow.Table | None, NDArray[np.int64]]:

@@ -31,7 +31,7 @@ def markdown(content: dict[str, Any]) -> str:
     parts = [
         f"# Audit of {content['dataset']}",
         f"{content['images']:,} pictures of {content['identities']:,} people, judged by {judge(content, mark='`')}"
-        + ("." if encoder["independent"] else ", which also conditioned the pictures: the figures flatter."),
+        + (", which also conditioned the pictures: the figures flatter." if encoder["independent"] is False else "."),
         table(["figure", "value", "what it says"], lines(content)),
     ]
     if content["skipped"]:

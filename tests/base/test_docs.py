@@ -27,6 +27,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON_ELSEWHERE = {
     "dataset.md": "tests/dataset/test_docs.py",
     "parametric.md": "tests/parametric/test_documentation.py",
+    "python.md": "tests/base/test_python.py",
 }
 # words of a synopsis: NAME, [--option], a|b, IMAGES..., …
 SYNOPSIS = re.compile(r"(?:^|[\s=])(?!EMB\b)[A-Z][A-Z_]+\b|\[|\||\.\.\.|…")

@@ -119,11 +119,14 @@ def test_what_cannot_be_audited_is_told_in_a_sentence(
     assert told in result.err
 
 
-def test_an_encoder_that_conditioned_the_pictures_is_called_so(people: Path, encoder: Path) -> None:
+def test_an_encoder_that_conditioned_the_pictures_is_called_so(people: Path, rendered: Path, encoder: Path) -> None:
     recipe = Recipe.model_validate({"encoder": {"model": str(encoder), "verifier": None}})
-    content = auditing.audit(people, recipe, Path("o"))
+    content = auditing.audit(rendered / "dataset", recipe, Path("o"))
     assert content["encoder"]["independent"] is False
     assert "flatter" in Path("o/audit.md").read_text()
+    photographs = auditing.audit(people, recipe, Path("p"))
+    assert photographs["encoder"]["independent"] is None
+    assert "flatter" not in Path("p/audit.md").read_text()
 
 
 def test_real_pictures_of_the_same_people_give_recall_and_no_gate(synthface: Run, people: Path, encoder: Path) -> None:
