@@ -12,6 +12,7 @@ from synthface.identity.threads import one_blas_thread
 from synthface.recipe.people import IdentitiesRecipe
 
 DRAW = 4_096  # candidates that share one generator; fixed, because candidate k must be the same in every run
+_SLAB = 512  # rows mapped at once: the passes over them stay in the cache
 
 
 class CandidateStream:
@@ -43,14 +44,18 @@ class CandidateStream:
         The product runs in float64 on one thread and is rounded once, so that no bit depends on the machine's cores.
         """
         rng = seeds.generator(self.seed, "candidates", block)
-        white_BK = rng.standard_normal((DRAW, self.components), dtype=np.float32).astype(np.float64)
+        white_BK: NDArray[np.floating] = rng.standard_normal((DRAW, self.components), dtype=np.float32)
         if self.mixture is not None:
+            white_BK = white_BK.astype(np.float64)
             self._shape_by_mixture(white_BK, rng)
+        candidate_BD = np.empty((DRAW, len(self._mean_D)), np.float32)
         with one_blas_thread():
-            point_BD = white_BK @ self._map_KD
-        point_BD += self._mean_D
-        point_BD *= 1 / np.sqrt(np.einsum("bd,bd->b", point_BD, point_BD))[:, None]
-        return point_BD.astype(np.float32)
+            for start in range(0, DRAW, _SLAB):
+                point_SD = white_BK[start : start + _SLAB].astype(np.float64) @ self._map_KD
+                point_SD += self._mean_D
+                point_SD *= 1 / np.sqrt(np.einsum("sd,sd->s", point_SD, point_SD))[:, None]
+                candidate_BD[start : start + _SLAB] = point_SD
+        return candidate_BD
 
     def _shape_by_mixture(self, white_BK: NDArray[np.float64], rng: np.random.Generator) -> None:
         """Replaces the leading white coordinates by draws of the mixture."""
