@@ -26,10 +26,16 @@ def draw(content: dict[str, Any], folder: Path) -> list[str]:
     if content["leakage"] is not None:
         centers["nearest reference"] = (content["leakage"], ORANGE)
     _centers(centers, content["threshold"], folder / "centers.png")
+    drawn.append("centers.png")
+    likeness = {name: found for name, found in (content["input_output"] or {}).items() if found is not None}
+    if likeness:
+        _likeness(likeness, folder / "input_output.png")
+        drawn.append("input_output.png")
     known = {name: content["looks"][name] for name in _LOOKS if content["looks"][name] is not None}
     if known:
         _looks(known, folder / "looks.png")
-    return [*drawn, "centers.png", *(["looks.png"] if known else [])]
+        drawn.append("looks.png")
+    return drawn
 
 
 def _separability(figures: dict[str, Any], path: Path) -> None:
@@ -37,7 +43,7 @@ def _separability(figures: dict[str, Any], path: Path) -> None:
         for name, color, label in (("impostor", GREY, "two people"), ("genuine", BLUE, "one person")):
             _steps(scores, figures[name]["histogram"], color, f"{label} ({figures[name]['count']:,} pairs)")
         scores.set(xlabel="cosine similarity of two pictures", ylabel="share of pairs", xlim=(-0.5, 1), ylim=(0, None))
-        scores.legend(frameon=False, fontsize=8)
+        scores.legend(frameon=False, fontsize=8, loc="upper left")
         curve.plot(figures["roc"]["fmr"], figures["roc"]["tmr"], color=BLUE)
         curve.set(xscale="log", xlabel="false match rate", ylabel="true match rate", ylim=(None, 1.005))
 
@@ -48,7 +54,17 @@ def _centers(parts: dict[str, tuple[dict[str, Any], str]], threshold: float, pat
             _steps(axis, found["histogram"], color, label)
         axis.axvline(threshold, color="black", linewidth=0.8, linestyle="--")
         axis.set(xlabel="cosine similarity", ylabel="share", xlim=(-0.2, 1), ylim=(0, None))
-        axis.legend(frameon=False, fontsize=8)
+        axis.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+def _likeness(found: dict[str, dict[str, Any]], path: Path) -> None:
+    """Similarity of every picture to what it was made from (Arc2Face, section 4.1)."""
+    names = {"center_similarity": ("conditioning center", BLUE), "reference_similarity": ("person's reference", ORANGE)}
+    with drawing(path) as (axis,):
+        for name, one in found.items():
+            _steps(axis, one["histogram"], names[name][1], names[name][0])
+        axis.set(xlabel="cosine similarity of a picture to its", ylabel="share", xlim=(-0.2, 1), ylim=(0, None))
+        axis.legend(frameon=False, fontsize=8, loc="upper left")
 
 
 def _looks(known: dict[str, dict[str, Any]], path: Path) -> None:

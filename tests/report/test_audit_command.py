@@ -123,6 +123,7 @@ def test_an_encoder_that_conditioned_the_pictures_is_called_so(people: Path, ren
     recipe = Recipe.model_validate({"encoder": {"model": str(encoder), "verifier": None}})
     content = auditing.audit(rendered / "dataset", recipe, Path("o"))
     assert content["encoder"]["independent"] is False
+    assert "input_output.png" in content["figures"]
     assert "flatter" in Path("o/audit.md").read_text()
     photographs = auditing.audit(people, recipe, Path("p"))
     assert photographs["encoder"]["independent"] is None
