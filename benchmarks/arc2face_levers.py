@@ -63,6 +63,7 @@ def levers(gpu: bool, compiled: bool) -> list[Lever]:
         Lever("channels last", {"dtype": "float32", "channels_last": True}),
         Lever("bfloat16", {**half, "channels_last": False}),
         Lever("bfloat16, channels last", both),
+        Lever("plain attention", {**quick, "fused_attention": False}),
         Lever("guidance in two calls", quick, Guidance(GUIDANCE, batched=False)),
         Lever("guidance in the first half", quick, Guidance(GUIDANCE, (0.0, 0.5))),
         Lever("no guidance", quick, Guidance(1.0)),
@@ -89,30 +90,56 @@ def seconds(function: Callable[[], Any], gpu: bool, repeat: int) -> float:
 class Bench:
     """One model under all levers, at several batch sizes."""
 
-    def __init__(self, model: Path, device: str, side: int | None, runs: int, timed_steps: int) -> None:
+    def __init__(
+        self, model: Path, device: str, side: int | None, runs: int, timed_steps: int, whole_steps: int
+    ) -> None:
+        """whole_steps: of the pictures by which the effects are judged, where a lever has no fewer of its own."""
         self.model, self.device, self.runs, self.timed_steps = model, device, runs, timed_steps
         self.gpu, self.latent_side = device != "cpu", None if side is None else side // 8
+        self.whole_steps = whole_steps
         self.reference: dict[str, Any] = {}
+        self._opened: tuple[dict[str, Any], Any] = ({}, None)
 
-    def row(self, lever: Lever, batch: int, condition_ND: NDArray[np.float32], encoder: Any) -> dict[str, Any]:
-        options = dict(lever.load)
-        if lever.tiny:
-            options["vae"] = self._tiny()
-        generator = Arc2Face.from_pretrained(self.model, device=self.device, **options)
-        if self.latent_side is not None:
-            generator.unet.register_to_config(sample_size=self.latent_side)
+    def rows(
+        self, lever: Lever, batches: list[int], condition_ND: NDArray[np.float32], encoder: Any
+    ) -> list[dict[str, Any]]:
+        """The lever at every batch size; its effect is judged once, on all conditions."""
+        generator = self._open(lever)
         with torch.inference_mode():
-            step = seconds(
-                lambda: self._denoise(generator, lever, condition_ND[:batch], self.timed_steps), self.gpu, self.runs
-            )
-            side = int(generator.unet.config.sample_size)
-            latent = torch.randn(batch, int(generator.unet.config.in_channels), side, side, device=self.device)
-            decoding = seconds(lambda: decode(generator.vae, latent, lever.at_once), self.gpu, self.runs)
-            whole = lever.steps if lever.steps < STEPS else 8
-            final = self._denoise(generator, lever, condition_ND, whole)
+            final = self._denoise(generator, lever, condition_ND, min(lever.steps, self.whole_steps))
             pictures = to_uint8(decode(generator.vae, final, lever.at_once))
+            speeds = [self._speed(generator, lever, batch, condition_ND) for batch in batches]
+        if not self.reference:
+            self.reference = {"picture": speeds[0][1], "latent": final.float().cpu(), "pictures": pictures}
+        effect = self._effect(final.float().cpu(), pictures)
+        if encoder is not None:
+            unit = sphere.normalize(encoder.embed(pictures))
+            similarity = (unit * sphere.normalize(condition_ND)).sum(1).mean()
+            effect["similarity_to_condition"] = round(float(similarity), 4)
+        return [{**row, "gain": round(self.reference["picture"] / picture, 2), **effect} for row, picture in speeds]
+
+    def _open(self, lever: Lever) -> Any:
+        """The generator with the lever's options; the last one stays open for the levers that load the same."""
+        options = {**lever.load, **({"vae": self._tiny()} if lever.tiny else {})}
+        if self._opened[0] != options:
+            self._opened = ({}, None)
+            generator = Arc2Face.from_pretrained(self.model, device=self.device, **options)
+            if self.latent_side is not None:
+                generator.unet.register_to_config(sample_size=self.latent_side)
+            self._opened = (options, generator)
+        return self._opened[1]
+
+    def _speed(
+        self, generator: Any, lever: Lever, batch: int, condition_ND: NDArray[np.float32]
+    ) -> tuple[dict[str, Any], float]:
+        """The speed at one batch size, and the seconds of a whole picture."""
+        step = seconds(
+            lambda: self._denoise(generator, lever, condition_ND[:batch], self.timed_steps), self.gpu, self.runs
+        )
+        side = int(generator.unet.config.sample_size)
+        latent = torch.randn(batch, int(generator.unet.config.in_channels), side, side, device=self.device)
+        decoding = seconds(lambda: decode(generator.vae, latent, lever.at_once), self.gpu, self.runs) / batch
         step /= self.timed_steps * batch
-        decoding /= batch
         picture = lever.steps * step + decoding
         row: dict[str, Any] = {
             "lever": lever.name,
@@ -125,13 +152,7 @@ class Bench:
             "images_per_second": round(1 / picture, 4),
             **self._share_of_peak(generator, lever, step),
         }
-        self.reference = self.reference or {"picture": picture, "latent": final.float().cpu(), "pictures": pictures}
-        row["gain"] = round(self.reference["picture"] / picture, 2)
-        row |= self._effect(final.float().cpu(), pictures)
-        if encoder is not None:
-            unit = sphere.normalize(encoder.embed(pictures))
-            row["similarity_to_condition"] = round(float((unit * sphere.normalize(condition_ND)).sum(1).mean()), 4)
-        return row
+        return row, picture
 
     def _denoise(
         self, generator: Arc2Face, lever: Lever, condition_ND: NDArray[np.float32], steps: int
@@ -208,6 +229,8 @@ def main() -> None:
     parser.add_argument("--conditions", help="an embedding file to take conditions from; default: random directions")
     parser.add_argument("--side", type=int, help="pixels; default: 256 at full size on a CPU, else the model's own")
     parser.add_argument("--batches", type=int, nargs="+", help="default: 1 and 2 on a CPU, 1, 4 and 16 on a GPU")
+    parser.add_argument("--whole-steps", type=int, default=4, help="of the pictures that the effects are judged by")
+    parser.add_argument("--checkpoint", type=Path, help="keep the random checkpoint here, or take it from here")
     parser.add_argument("--runs", type=int, default=1, help="timed runs, of which the best counts")
     parser.add_argument("--compile", action="store_true", help="torch.compile too; it compiles for minutes")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -216,9 +239,9 @@ def main() -> None:
     batches = chosen.batches or ([1, 4, 16] if gpu else [1, 2])
     folder = Path(tempfile.mkdtemp(prefix="arc2face-"))
     try:
-        model = chosen.model or full_size_checkpoint(folder)
+        model = chosen.model or full_size_checkpoint(chosen.checkpoint or folder)
         side = chosen.side or (256 if chosen.model is None and not gpu else None)
-        bench = Bench(model, chosen.device, side, chosen.runs, timed_steps=2)
+        bench = Bench(model, chosen.device, side, chosen.runs, timed_steps=2, whole_steps=chosen.whole_steps)
         encoder = None
         if chosen.encoder:
             from synthface.encoder import open_encoder
@@ -226,10 +249,10 @@ def main() -> None:
             encoder = open_encoder(chosen.encoder, device=chosen.device)
         condition_ND = conditions(model, chosen.conditions, max(batches))
         rows = [
-            bench.row(lever, batch, condition_ND, encoder)
+            row
             for lever in levers(gpu, chosen.compile)
             if not (lever.tiny and chosen.model)  # a trained model's latents are its own autoencoder's
-            for batch in batches
+            for row in bench.rows(lever, batches, condition_ND, encoder)
         ]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -245,6 +268,7 @@ def main() -> None:
             "device": torch.cuda.get_device_name() if gpu else "cpu",
             "cpu": {"capability": torch.backends.cpu.get_cpu_capability(), "bfloat16": cpu_has_bfloat16()},
             "pixels": side,
+            "steps_of_the_compared_pictures": chosen.whole_steps,
             "guidance": GUIDANCE,
             "unet_gigaflops": round(bench.flops / 1e9, 2),
             "rows": rows,

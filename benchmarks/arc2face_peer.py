@@ -37,17 +37,20 @@ def full_size_checkpoint(folder: Path) -> Path:
     import diffusers
     import transformers
 
-    torch.manual_seed(0)
-    unet = diffusers.UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
-    vae = diffusers.AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        block_out_channels=(128, 256, 512, 512),
-        layers_per_block=2,
-        sample_size=512,
-    )
+    if (folder / "model" / "synthface.json").exists():
+        return folder / "model"
+    with torch.device("meta"):
+        unet = diffusers.UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
+        vae = diffusers.AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            sample_size=512,
+        )
+        text = transformers.CLIPTextModel(transformers.CLIPTextConfig(hidden_size=768, num_attention_heads=12))
+    unet, vae, text = (filled(network) for network in (unet, vae, text))
     vocabulary.write_tokenizer(folder / "tokenizer")
-    text = transformers.CLIPTextModel(transformers.CLIPTextConfig(hidden_size=768, num_attention_heads=12))
     conditioner = ClipConditioner(text, [320, 1125, 539, 320, 1014, 2533, *[49407] * 71], [49406, *[49407] * 76], 1014)
     export(
         folder / "model",
@@ -60,6 +63,21 @@ def full_size_checkpoint(folder: Path) -> Path:
         dtype=torch.float16,
     )
     return folder / "model"
+
+
+@torch.no_grad()
+def filled(network: Any) -> Any:
+    """Float16 weights for a network on the meta device, as wide as fresh ones: a million normal numbers, again and again."""
+    network = network.half().to_empty(device="cpu")
+    block = torch.randn(1 << 20, generator=torch.Generator().manual_seed(0))
+    for key, parameter in network.named_parameters():
+        if parameter.ndim == 1:
+            parameter.fill_(float(key.endswith("weight")))  # of norms; biases are 0
+            continue
+        scaled, flat = (block * (3 * parameter[0].numel()) ** -0.5).half(), parameter.view(-1)
+        for part in flat.split(len(scaled)):
+            part.copy_(scaled[: len(part)])
+    return network
 
 
 def official(model: Path, device: str, prompt_NLE: torch.Tensor, steps: int, side: int) -> Callable[[], Any]:
@@ -104,8 +122,9 @@ def timed(draw: Callable[[], Any], device: str) -> float:
 
 
 def both_lengths(draw: Any, pictures: int, device: str, repeat: int) -> dict[str, float]:
-    """Seconds a picture at both lengths, and what 25 steps take by them."""
-    seconds = {}
+    """Seconds a picture at both lengths after a run that is not timed, and what 25 steps take by them."""
+    draw.steps, seconds = SHORT, {}
+    draw()
     for steps in (SHORT, LONG):
         draw.steps = steps
         seconds[steps] = min(timed(draw, device) for _ in range(repeat)) / pictures
@@ -122,16 +141,18 @@ def main() -> None:
     parser = measure.arguments(__doc__ or "")
     parser.add_argument("--side", type=int, default=512, help="pixels")
     parser.add_argument("--identities", type=int, default=2, help="pictures, one an identity, in ours one batch")
+    parser.add_argument("--peers-identities", type=int, default=1, help="timed of the peer: each is a call of its own")
+    parser.add_argument("--checkpoint", type=Path, help="keep the random checkpoint here, or take it from here")
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()
     device, count = chosen.device, chosen.identities
     folder = Path(tempfile.mkdtemp(prefix="arc2face-"))
     try:
-        model = full_size_checkpoint(folder)
-        prompt_NLE = torch.randn(count, 77, 768, generator=torch.Generator().manual_seed(1))
+        model = full_size_checkpoint(chosen.checkpoint or folder)
+        prompt_NLE = torch.randn(chosen.peers_identities, 77, 768, generator=torch.Generator().manual_seed(1))
         peer = official(model, device, prompt_NLE, SHORT, chosen.side)
-        peer_times = both_lengths(peer, count, device, chosen.repeat)
+        peer_times = both_lengths(peer, chosen.peers_identities, device, chosen.repeat)
         del peer
         gc.collect()
         generator = Arc2Face.from_pretrained(model, device=device)
@@ -156,6 +177,7 @@ def main() -> None:
             "peer": {
                 "what": "StableDiffusionPipeline, once an identity",
                 "dtype": "float32" if device == "cpu" else "float16",
+                "identities": chosen.peers_identities,
                 **peer_times,
             },
             "ours": {

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from synthface import files
 from synthface.errors import InputError, UsageError
 from synthface.generator import layout, load, noise
+from synthface.generator.attention import attend_plainly
 from synthface.generator.conditioning import load_conditioner
 from synthface.generator.control import control_by, control_tensor
 from synthface.generator.decode import decode, downscaling, to_uint8
@@ -85,13 +86,14 @@ class Arc2Face:
         lora_scale: float = 1.0,
         vae: str | Path | None = _DEFAULT.vae,
         channels_last: bool | None = _DEFAULT.channels_last,
+        fused_attention: bool = _DEFAULT.fused_attention,
         compile: bool = _DEFAULT.compile,
     ) -> Arc2Face:
         """Reads a checkpoint in the official layout (see `layout`), every tensor of it or none.
 
         model, base: folders or hub ids. controlnet: folder of a ControlNet. lora: update merged into the UNet.
-        vae: another autoencoder, such as the tiny one. channels_last (None: where it helps), compile: levers of speed, see
-        docs/generator.md.
+        vae: another autoencoder, such as the tiny one. channels_last (None: where it helps), fused_attention, compile:
+        levers of speed, see docs/generator.md.
 
         Raises InputError for half a checkpoint, other shapes and pickled code; MissingWeightsError when nothing is
         there; ResourceError when the device is not.
@@ -100,6 +102,8 @@ class Arc2Face:
         precision = choose_dtype(dtype, place)
         parts = layout.find_layout(model, base)
         unet = load.load_unet(parts.unet, precision)
+        if not fused_attention:
+            attend_plainly(unet)
         if lora is not None:
             merge_lora(unet, lora_file(lora), lora_scale)
         autoencoder = load.load_vae(

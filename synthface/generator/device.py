@@ -10,7 +10,6 @@ import torch
 from synthface.errors import ResourceError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_FEW_POSITIONS = 1_024
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -48,15 +47,6 @@ def cpu_has_bfloat16() -> bool:
 def channels_last_helps(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether convolutions are faster with the channels last: in float32 on a CPU, in half precision on a GPU."""
     return dtype == torch.float32 if device.type == "cpu" else dtype != torch.float32
-
-
-def plain_attention_helps(device: torch.device, dtype: torch.dtype, positions: int) -> bool:
-    """Whether training is faster with attention in plain operations: over few positions in bfloat16 on a CPU.
-
-    There the gradient of PyTorch's fused attention takes 2 to 10 times as long as all of the plain one (196 to 16
-    positions, benchmarks/arc2face_training.py). Over many the matrix of scores would fill the memory.
-    """
-    return device.type == "cpu" and dtype == torch.bfloat16 and positions <= _FEW_POSITIONS
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -28,6 +28,7 @@ def open_generator(recipe: GeneratorRecipe, device: str | None = None) -> Arc2Fa
         lora=_located(recipe.lora),
         vae=_located(recipe.vae),
         channels_last=recipe.channels_last,
+        fused_attention=recipe.fused_attention,
         compile=recipe.compile,
     )
 

@@ -41,6 +41,9 @@ class GeneratorRecipe(Section):
     channels_last: bool | None = free(
         None, "Memory format of the networks; null: where it helps (float32 on a CPU, half precision on a GPU)."
     )
+    fused_attention: bool = free(
+        True, "Attention by PyTorch's fused kernels; false: by plain operations, which keep the matrix of scores."
+    )
     compile: bool = free(False, "Compile the UNet with torch.compile.")
     vae_slice: int = free(0, "Pictures decoded at once by the VAE; 0: the whole batch.", ge=0)
 

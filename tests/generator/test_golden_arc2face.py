@@ -9,6 +9,7 @@ import pytest
 import torch
 from generator_samples import GOLDEN
 
+from synthface.generator import Arc2Face
 from synthface.generator.conditioning import token_ids
 from synthface.generator.decode import decode
 from synthface.generator.sampling import Guidance, denoise
@@ -91,6 +92,12 @@ def test_guidance_in_two_calls_gives_the_same_latents(generator, expected):
             generator.empty_prompt(),
             Guidance(3.0, batched=False),
         )
+    assert relative(found, expected["latents_dpm5_cfg3"]) < LATENTS
+
+
+def test_plain_attention_gives_the_same_latents(expected):
+    plain = Arc2Face.from_pretrained(GOLDEN / "checkpoint", dtype="float32", device="cpu", fused_attention=False)
+    found = latents(plain, expected, "DPMSolverMultistepScheduler", 5, 3.0)
     assert relative(found, expected["latents_dpm5_cfg3"]) < LATENTS
 
 

@@ -38,6 +38,9 @@ TINY = {
 }
 
 
+HALF = {"train_generator.precision": "bf16"}
+
+
 def train(world: Path, out: Path, **changes):
     recipe = recipes.build({}, {**TINY, **changes})
     return train_generator(recipe, open_pairs(world / "faces", [world / "faces.npz"]), out)
@@ -235,6 +238,43 @@ class TestGoingOn:
         train(world, tmp_path / "whole", **whole)
         train(world, tmp_path / "halves", **halves)
         assert mean_difference(tensors(tmp_path / "whole"), tensors(tmp_path / "halves")) < 0.01 * 1e-3
+
+
+class TestHalfPrecision:
+    """bf16 by accelerate's autocast; on a CPU small networks then attend by plain operations."""
+
+    @pytest.fixture(scope="class")
+    def half(self, world, tmp_path_factory):
+        out = tmp_path_factory.mktemp("half") / "generator"
+        return out, train(world, out, **HALF)
+
+    def test_weights_stay_float32_and_nearly_those_of_full_precision(self, straight, half):
+        assert half[1]["precision"] == "bf16"
+        exact, rounded = tensors(straight[0]), tensors(half[0])
+        assert {value.dtype for value in rounded.values()} == {torch.float32}
+        assert not same(straight[0], half[0])
+        assert mean_difference(exact, rounded) < 0.5 * 1e-3, "half of one step"
+
+    def test_going_on_gives_the_same_bits(self, world, half, tmp_path):
+        train(world, tmp_path / "generator", **HALF, **{"train_generator.steps": 3})
+        train(world, tmp_path / "generator", **HALF)
+        assert same(half[0], tmp_path / "generator")
+
+    def test_plain_attention_has_the_gradients_of_the_fused_one(self):
+        from synthface.generator.conditioning import MlpConditioner
+        from synthface.generator.training.networks import make_unet
+
+        recipe = recipes.build({}, TINY).train_generator
+        found = []
+        for plain in (False, True):
+            torch.manual_seed(0)
+            conditioner = MlpConditioner(16, 64, 64, 1, 2)
+            network = denoiser.Denoiser(make_unet(recipe.unet, 16, 2, 64), conditioner, plain)
+            rows = [torch.randn(2, 2, 16, 16), torch.tensor([3, 700]), torch.randn(2, 16), torch.tensor([False, True])]
+            network(*rows).square().mean().backward()
+            found.append({key: value.grad for key, value in network.named_parameters()})
+        for key, grad in found[0].items():
+            assert torch.allclose(grad, found[1][key], rtol=1e-4, atol=1e-6), key
 
 
 class TestSamples:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,15 +71,21 @@ def cache_latents(
     batch: int,
     max_corrupt: float,
     facts: str,
+    precision: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Cache:
-    """Mean and standard deviation of every picture's latents, and with `views` 2 of its mirror image's."""
+    """Mean and standard deviation of every picture's latents, and with `views` 2 of its mirror image's.
+
+    precision: a context in which the autoencoder runs.
+    """
 
     @torch.inference_mode()
     def encode(picture_BHWC: NDArray[np.uint8]) -> NDArray[np.float16]:
-        picture_BCHW = torch.from_numpy(picture_BHWC).to(device).permute(0, 3, 1, 2) / 127.5 - 1
+        # in bfloat16 a CPU is slow with channels last, which is how pictures come
+        picture_BCHW = torch.from_numpy(picture_BHWC).to(device).permute(0, 3, 1, 2).contiguous() / 127.5 - 1
         stacked = torch.cat([picture_BCHW, picture_BCHW.flip(-1)][:views]).to(vae.dtype)
-        posterior = vae.encode(stacked).latent_dist
-        moments = torch.stack([posterior.mean, posterior.std], 1).float()
+        with precision():
+            posterior = vae.encode(stacked).latent_dist
+        moments = torch.stack([posterior.mean.float(), posterior.std.float()], 1)
         limit = torch.finfo(torch.float16).max
         per_view = moments.clamp(-limit, limit).to(torch.float16).unflatten(0, (views, len(picture_BHWC)))
         array: NDArray[np.float16] = per_view.transpose(0, 1).cpu().numpy()

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from synthface.generator.attention import attend_plainly
 from synthface.generator.training.identity_loss import IdentityLoss
 from synthface.generator.training.order import Order
 from synthface.generator.training.source import Source
@@ -30,9 +31,7 @@ class Denoiser(torch.nn.Module):
         super().__init__()
         self.unet, self.conditioner, self.plain_attention = unet, conditioner, plain_attention
         if plain_attention:
-            from diffusers.models.attention_processor import AttnProcessor
-
-            unet.set_attn_processor(AttnProcessor())
+            attend_plainly(unet)
 
     def forward(
         self, noisy_BCHW: torch.Tensor, timestep_B: torch.Tensor, unit_BD: torch.Tensor, dropped_B: torch.Tensor

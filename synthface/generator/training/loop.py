@@ -55,6 +55,8 @@ class Training:
         self.stage, self.recipe, self.accelerator, self.folder = stage, recipe, accelerator, folder
         self.device: torch.device = accelerator.device
         self.main: bool = accelerator.is_main_process
+        # accelerate's autocast covers the network; what a loss adds, decoder and recogniser, computes as it does in bfloat16
+        self.precision = accelerator.autocast if accelerator.mixed_precision == "bf16" else contextlib.nullcontext
         network = stage.network.to(self.device)
         if stage.channels_last if recipe.channels_last is None else recipe.channels_last:
             network = network.to(memory_format=torch.channels_last)
@@ -138,7 +140,8 @@ class Training:
         for micro in range(self.stage.accumulate):
             last = micro == self.stage.accumulate - 1
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.wrapped):
-                values = self.stage.loss(self.wrapped, self._samples(micro))
+                with self.precision():
+                    values = self.stage.loss(self.wrapped, self._samples(micro))
                 self.accelerator.backward(values["loss"] / self.stage.accumulate)
             for key, value in values.items():
                 sums[key] = sums.get(key, 0) + value.detach().float() / self.stage.accumulate
@@ -163,7 +166,9 @@ class Training:
     def _attempt(self, fewer: int) -> None:
         """Whether a step of `fewer` pictures fits; its gradients are thrown away."""
         try:
-            self.stage.loss(self.network, range(fewer))["loss"].backward()
+            with self.precision():
+                loss = self.stage.loss(self.network, range(fewer))["loss"]
+            loss.backward()
         finally:
             self.optimizer.zero_grad(set_to_none=True)
 

@@ -52,6 +52,20 @@ def precision_of(asked: str, device: str) -> str:
 
 
 @contextlib.contextmanager
+def all_threads(accelerator: Any) -> Iterator[None]:
+    """On a CPU, the first process computes with the threads of all while they wait for it."""
+    if accelerator.device.type != "cpu" or not accelerator.is_main_process:
+        yield
+        return
+    own = torch.get_num_threads()
+    torch.set_num_threads(own * int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(own)
+
+
+@contextlib.contextmanager
 def _told_device(name: str) -> Iterator[None]:
     """accelerate reads the device of a single process from this variable."""
     if not name.startswith("cuda:"):

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from synthface import files
-from synthface.generator.device import DTYPES, channels_last_helps, plain_attention_helps
+from synthface.generator.attention import plain_attention_helps
+from synthface.generator.device import DTYPES, channels_last_helps
 from synthface.generator.pixels import PixelAutoencoder
 from synthface.generator.training import networks
 from synthface.generator.training.cache import cache_latents, cache_pictures, weights_digest
@@ -27,7 +28,7 @@ from synthface.generator.training.loop import Stage, Training
 from synthface.generator.training.pairs import Pairs
 from synthface.generator.training.perceptual import FrozenRecogniser
 from synthface.generator.training.pictures import PictureReader
-from synthface.generator.training.processes import make_accelerator
+from synthface.generator.training.processes import all_threads, make_accelerator
 from synthface.generator.training.restore import OnnxRestorer
 from synthface.generator.training.show import show_people
 from synthface.generator.training.source import CachedLatents, CachedPixels, Encoded, Source, latent_scale
@@ -129,7 +130,9 @@ def _latents(
     if not settings.cache_latents:
         return Encoded(pairs, reader, vae, accelerator.device, settings.max_corrupt)
     views = 2 if settings.mirror else 1
-    with accelerator.main_process_first():
+    # an autoencoder of its own was trained in this precision
+    own = settings.mode == "scratch" and accelerator.mixed_precision == "bf16"
+    with accelerator.main_process_first(), all_threads(accelerator):
         cached = cache_latents(
             cache,
             pairs,
@@ -140,6 +143,7 @@ def _latents(
             settings.encode_batch,
             settings.max_corrupt,
             f"{weights_digest(vae)} {restorer}",
+            accelerator.autocast if own else contextlib.nullcontext,
         )
     if settings.mode == "scratch":
         vae.register_to_config(scaling_factor=latent_scale(cached))
