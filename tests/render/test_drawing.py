@@ -135,7 +135,7 @@ def test_when_not_even_one_picture_fits_the_error_stands() -> None:
         Drawer(Small(room=0), {}, 4)(np.zeros((1, 2), np.float32), [1])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
 def test_a_picture_of_arc2face_depends_on_no_neighbour_and_no_place_in_its_lot(golden: Path, dtype: str) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -35,12 +36,23 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Any]:
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     patch.setenv("PYTHONPYCACHEPREFIX", str(compiled))
     patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    made = _patiently(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}))
     for _ in range(2):
-        made.add_node(num_cpus=1)
+        _patiently(lambda: made.add_node(num_cpus=1))
     yield made
     made.shutdown()
     patch.undo()
+
+
+def _patiently(begin: Callable[[], Any]) -> Any:
+    """Ray gives a node thirty seconds to start, which a busy machine may not have for it."""
+    for attempt in itertools.count(1):
+        try:
+            return begin()
+        except Exception:
+            if attempt == 3:
+                raise
+    raise AssertionError("it counts for ever")
 
 
 def test_ray_makes_the_same_on_two_nodes(cluster: Any, start: Start, make_run: MakeRun, expected: str) -> None:

@@ -61,8 +61,8 @@ def test_killed_twenty_times_at_random_instants_it_makes_the_same_dataset(
         assert made >= before, "a finished shard was lost"
         before = made
     while settled(run) < 25:
-        killed_after(start("render", "--run", run), run, history(run), instants.uniform(1, 3))
-    for _ in range(6):  # and in what follows the shards: pack, verify, contact sheet
+        killed_after(start("render", "--run", run), run, history(run), instants.uniform(2, 4))
+    for _ in range(3):  # and in what follows the shards: pack, verify, contact sheet
         killed_after(start("render", "--run", run), run, history(run), instants.uniform(0, 1.0))
     last = start("render", "--run", run, "--json").json()
     assert last["complete"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -168,6 +169,18 @@ def test_a_gate_that_lets_nothing_pass_ends_with_code_3_and_the_reasons(synthfac
     assert "None of the first 100 images passed the gate, in 400 attempts" in refused.err
     assert "400  less like its center than gate.min_center_similarity" in refused.err
     assert not (run / "dataset").exists()
+
+
+def test_a_gate_that_lets_nothing_pass_is_noticed_long_before_a_large_shard_is_done(
+    synthface: Run, make_run: MakeRun
+) -> None:
+    run = make_run(gate={"min_center_similarity": 0.999}, render={"ids": 60, "per_id": 25, "shard_images": 1_500})
+    refused = synthface("render", "--run", run)
+    assert refused.code == 3
+    found = re.search(r"None of the first (\d+) images passed the gate", refused.err)
+    assert found is not None, refused.err
+    assert 125 <= int(found[1]) <= 500, "five people at least"
+    assert not list((run / "shards").glob("*.failed.json"))
 
 
 def test_a_small_set_of_which_nothing_passes_has_no_dataset(synthface: Run, make_run: MakeRun) -> None:
