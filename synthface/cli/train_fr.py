@@ -32,6 +32,13 @@ from synthface.run import RunDirectory
 @click.option("--workers", type=int, metavar="N", help="Threads that read, decode and augment.")
 @click.option("--compile/--no-compile", default=None, help="Compile the network; pays off after some minutes.")
 @click.option("--benchmarks", type=click.Path(), metavar="DIR", help="Folder of verification sets for the table.")
+@click.option("--dry-run", is_flag=True, help="Only tell pictures, steps, parameters and multiplications.")
+@click.option(
+    "--images-per-second",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="With --dry-run: the speed of one device, for the time.",
+)
 @recipe_options
 @run_option
 @json_option
@@ -47,6 +54,8 @@ def command(
     workers: int | None,
     compile: bool | None,
     benchmarks: str | None,
+    dry_run: bool,
+    images_per_second: float | None,
     recipe_name: str | None,
     overrides: tuple[str, ...],
     run_path: Path,
@@ -63,10 +72,13 @@ def command(
       synthface train-fr --data faces_webface_112x112 --recipe casia-control --run casia
       synthface train-fr --data run/dataset --data real --set 'train.data_weights=[1, 2]' --run mixed
       synthface train-fr --backbone timm/vit_tiny_patch16_224 --device cuda:1 --run vit
+      synthface train-fr --recipe casia-control --dry-run --images-per-second 2000
       torchrun --nproc-per-node 8 --no-python -- synthface train-fr --recipe arc2face-0.5m --benchmarks bins
     """
     if resume and restart:
         raise UsageError("--resume and --restart exclude each other.", "Give one of them, or neither.")
+    if images_per_second is not None and not dry_run:
+        raise UsageError("--images-per-second belongs to --dry-run.", "Training prints its own speed.")
     run = RunDirectory(run_path)
     flags = {
         "train.data": list(data) or None,
@@ -81,6 +93,12 @@ def command(
     }
     recipe = resolve(recipe_name, overrides, run, flags)
 
+    if dry_run:
+        from fr_train import rehearsal
+
+        content = rehearsal.rehearse(recipe, run.dataset, images_per_second)
+        emit(as_json, content, rehearsal.told(content))
+        return
     from fr_train import devices, train
     from fr_train.training.state import fingerprint
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from synthface.cli.options import debug_option, emit, json_option, recipe_options, resolve, run_option
+from synthface.errors import UsageError
 from synthface.run import RunDirectory
 
 
@@ -42,6 +43,13 @@ from synthface.run import RunDirectory
 @click.option("--steps", type=int, help="Optimiser steps of the denoiser. Recipe value `train_generator.steps`.")
 @click.option("--batch-size", type=int, help="Pictures a device and step. Recipe value `train_generator.batch_size`.")
 @click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N. Recipe value `train_generator.device`.")
+@click.option("--dry-run", is_flag=True, help="Only tell steps, pictures and disk.")
+@click.option(
+    "--images-per-second",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="X",
+    help="With --dry-run: the speed of one device, for the time.",
+)
 @recipe_options
 @run_option
 @json_option
@@ -53,11 +61,15 @@ def command(
     steps: int | None,
     batch_size: int | None,
     device: str | None,
+    dry_run: bool,
+    images_per_second: float | None,
     recipe_name: str | None,
     overrides: tuple[str, ...],
     run_path: Path,
     as_json: bool,
 ) -> None:
+    if images_per_second is not None and not dry_run:
+        raise UsageError("--images-per-second belongs to --dry-run.", "Training prints its own speed.")
     run = RunDirectory(run_path)
     flags = {
         "train_generator.steps": steps,
@@ -65,6 +77,12 @@ def command(
         "train_generator.device": device,
     }
     recipe = resolve(recipe_name, overrides, None if out else run, flags)
+    if dry_run:
+        from synthface.generator.training import rehearsal
+
+        content = rehearsal.rehearse(recipe, data, embeddings, images_per_second)
+        emit(as_json, content, rehearsal.told(content))
+        return
     from synthface.generator.training.pairs import open_pairs
     from synthface.generator.training.train import train_generator
 

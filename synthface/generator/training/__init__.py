@@ -17,4 +17,5 @@ average.py      averaged weights
 export.py       the official layout
 show.py         sample sheets
 processes.py    accelerate; log.py: log.jsonl
+rehearsal.py    what a training would take
 """

@@ -1,0 +1,33 @@
+"""`train-generator --dry-run`: the cost of a training is told without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthface import recipe as recipes
+from synthface.generator.training import rehearsal
+
+Command = Callable[..., Any]
+
+
+def test_latents_of_a_picture_at_512_pixels_take_64_kilobytes_a_view() -> None:
+    settings = recipes.load("train-arc2face").train_generator
+    assert rehearsal.cached_bytes(settings) == 2 * 64 * 1024
+    assert rehearsal.cached_bytes(settings.model_copy(update={"mirror": False})) == 64 * 1024
+    assert rehearsal.cached_bytes(settings.model_copy(update={"cache_latents": False})) == 0
+
+
+def test_the_time_of_every_process_counts(synthface: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    options = ("--data", "faces", "--embeddings", "pairs.npz", "--recipe", "train-arc2face", "--steps", 1_000)
+    content = synthface("train-generator", *options, "--dry-run", "--images-per-second", 2, "--json").json
+    assert content["missing"] == ["faces", "pairs.npz"]
+    assert content["pictures_seen"] == 1_000 * 4 * 8
+    assert content["seconds"] == pytest.approx(32_000 / 16)
+    assert content["device_hours"] == pytest.approx(32_000 / 2 / 3_600)
+    assert not list(tmp_path.iterdir())
