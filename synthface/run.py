@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from synthface import files, recipe
-from synthface.errors import RunConflictError
+from synthface.errors import InputError, RunConflictError
 from synthface.recipe import Recipe
 
 # stage → the recipe's values that decide its bytes; stages in the order of the data's way
@@ -68,6 +68,15 @@ class RunDirectory:
         if name_or_file is None and self.recipe_file.exists():
             name_or_file = str(self.recipe_file)
         return recipe.load(name_or_file or recipe.DEFAULT, values or {})
+
+    def made_dataset(self) -> Path:
+        """The packed dataset. Raises InputError where there is none yet."""
+        if not self.dataset.exists():
+            raise InputError(
+                f"There is no dataset {self.dataset}.",
+                "`synthface render` makes it; or name another dataset, or --run.",
+            )
+        return self.dataset
 
     def record(self) -> dict[str, Any]:
         """The content of run.json, or an empty record."""

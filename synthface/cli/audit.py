@@ -77,7 +77,7 @@ def command(
     from synthface.report import auditing
     from synthface.report.card import write_card
 
-    dataset = dataset or RunDirectory(run_path).dataset
+    dataset = dataset or RunDirectory(run_path).made_dataset()
     run = RunDirectory(dataset.parent) if _is_of_a_run(dataset) else RunDirectory(run_path)
     recipe = resolve(recipe_name, overrides, run)
     tell_of_demonstration(encoder or recipe.encoder.verifier or recipe.encoder.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,21 @@ def run_option(function: F) -> F:
         metavar="DIR",
         help="The run directory.",
     )(function)
+
+
+def run_argument(function: F) -> F:
+    """[RUN], or `--run` as other commands have it; the command receives `run_path`."""
+
+    @functools.wraps(function)
+    def named(*args: Any, run_path: Path, run_option: Path | None, **others: Any) -> Any:
+        return function(*args, run_path=run_option or run_path, **others)
+
+    option = click.option(
+        "--run", "run_option", type=click.Path(path_type=Path), metavar="DIR", help="The same as RUN, as elsewhere."
+    )
+    argument = click.argument("run_path", metavar="[RUN]", type=click.Path(path_type=Path), default=Path("run"))
+    chosen: Any = argument(option(named))
+    return chosen
 
 
 def resolve(

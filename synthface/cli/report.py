@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from synthface.cli.options import debug_option, emit, json_option
+from synthface.cli.options import debug_option, emit, json_option, run_argument
 
 
 @click.command(
@@ -18,7 +18,7 @@ from synthface.cli.options import debug_option, emit, json_option
     "  synthface report\n"
     "  synthface report big --out big.html",
 )
-@click.argument("run_path", metavar="[RUN]", default=Path("run"), type=click.Path(path_type=Path))
+@run_argument
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Default: report/report.html in RUN.")
 @json_option
 @debug_option

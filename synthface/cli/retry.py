@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synthface.cli.options import debug_option, json_option, tell_of_demonstration
+from synthface.cli.options import debug_option, json_option, run_argument, tell_of_demonstration
 from synthface.run import RunDirectory
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     "the run directory's.\n\n"
     "\b\nExamples:\n  synthface retry run\n  synthface retry /shared/big --devices cuda:0",
 )
-@click.argument("run_path", metavar="[RUN]", type=click.Path(path_type=Path), default=Path("run"))
+@run_argument
 @click.option("--devices", metavar="LIST", help="For example cuda:0,cuda:1 or cpu,cpu: one worker each.")
 @json_option
 @debug_option

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from synthface.cli.options import debug_option, emit, json_option
+from synthface.cli.options import debug_option, emit, json_option, run_argument
 from synthface.run import RunDirectory
 
 
@@ -16,7 +16,7 @@ from synthface.run import RunDirectory
     "with their tracebacks. Reads files only; works from any machine that sees the run directory.\n\n"
     "\b\nExamples:\n  synthface status\n  synthface status /shared/big --json",
 )
-@click.argument("run_path", metavar="[RUN]", type=click.Path(path_type=Path), default=Path("run"))
+@run_argument
 @json_option
 @debug_option
 def command(run_path: Path, as_json: bool) -> None:

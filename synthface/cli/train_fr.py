@@ -103,7 +103,7 @@ def command(
     from fr_train.training.state import fingerprint
 
     devices.choose(recipe.train.device)
-    sources = train.open_data(recipe, run.dataset)
+    sources = train.open_data(recipe, run.dataset if recipe.train.data else run.made_dataset())
     with contextlib.ExitStack() as stack:
         if train.is_main_process():
             stack.enter_context(run.enter("train-fr", recipe, fingerprint(sources)))

@@ -104,7 +104,7 @@ def test_references_of_another_encoder_are_refused(synthface: Run, people: Path,
     ("arguments", "told"),
     [
         (("nowhere",), "no picture, folder or dataset nowhere"),
-        ((), "no picture, folder or dataset run/dataset"),
+        ((), "There is no dataset run/dataset. `synthface render` makes it"),
         (("people", "--same-people"), "--same-people says whom the references show"),
         (("people", "--reference", "people", "--reference", "e.npz"), "Some of people, e.npz are embedding files"),
     ],
