@@ -9,21 +9,21 @@ from synthface.identity import prior
 from synthface.identity.prior import Prior
 from synthface.recipe import Recipe
 from synthface.run import RunDirectory
+from synthface.zoo import shipped
 
-_DRY = "dry"  # the encoder of rehearsals, which reads pictures in anybody's space
-SHIPPED = Path(__file__).resolve().parent.parent / "embedded" / "prior.safetensors"
+SHIPPED = shipped.FOLDER / shipped.PRIOR
 
 
 def locate(recipe: Recipe, run: RunDirectory | None = None) -> Path:
     """The recipe's file, else the run directory's own, else the one that ships with the embedded encoder.
 
-    A rehearsal takes the shipped one, too.
+    A rehearsal, whose encoder reads pictures in anybody's space, takes the shipped one, too.
     """
     if recipe.prior.file is not None:
         return Path(recipe.prior.file)
     if run is not None and run.prior.exists():
         return run.prior
-    if recipe.encoder.model in ("embedded", _DRY) and SHIPPED.exists():
+    if recipe.encoder.model in ("embedded", shipped.DRY) and SHIPPED.exists():
         return SHIPPED
     holds_none = "" if run is None else f"{run.path} holds none, "
     raise MissingWeightsError(
@@ -35,7 +35,7 @@ def locate(recipe: Recipe, run: RunDirectory | None = None) -> Path:
 def open_for(recipe: Recipe, path: Path) -> Prior:
     """Reads the prior; raises InputError when it was fitted on the embeddings of another encoder."""
     found = prior.load(path)
-    if found.encoder is not None and recipe.encoder.model not in (found.encoder, _DRY):
+    if found.encoder is not None and recipe.encoder.model not in (found.encoder, shipped.DRY):
         raise InputError(
             f"The prior {path} was fitted on embeddings of '{found.encoder}', and the recipe's encoder is "
             f"'{recipe.encoder.model}'.",
