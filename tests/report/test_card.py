@@ -122,7 +122,7 @@ def test_the_datasets_program_reads_the_export(
 def test_dalis_program_finds_every_picture_where_its_reader_looks(
     text: str, dataset: Path, synthface: Callable[..., Any]
 ) -> None:
-    """DALI needs CUDA: the reader here goes through the files as DALI's readers.mxnet does, by the index's offsets."""
+    """DALI is too large for the suite: here the files are gone through as its readers.mxnet does, by the index's offsets."""
     export(text, synthface, "dali")
     code = python_block(text, "nvidia.dali")
     compile(code, "card", "exec")
@@ -132,6 +132,28 @@ def test_dalis_program_finds_every_picture_where_its_reader_looks(
     assert len(images) == len(ours)
     wanted = sorted((int(label), bytes(ours.payloads([k])[0])) for k, label in enumerate(ours.labels_N))
     assert sorted(images) == wanted
+
+
+@pytest.mark.gpu
+def test_dalis_program_gives_every_picture_with_its_label(
+    text: str, dataset: Path, synthface: Callable[..., Any]
+) -> None:
+    """As the card has it; where there is no GPU, by the same operators on the CPU."""
+    import torch
+
+    pytest.importorskip("nvidia.dali", reason="pip install nvidia-dali-cuda120")
+    export(text, synthface, "dali")
+    code = python_block(text, "nvidia.dali")
+    if not torch.cuda.is_available():
+        code = code.replace("device_id=0", "device_id=None").replace('device="mixed"', 'device="cpu"')
+    found = run_block(code)
+    images, labels = (tensors.as_cpu() for tensors in (found["images"], found["labels"]))
+    ours = open_dataset(".")
+    seen = {int(np.asarray(labels[k])[0]): np.asarray(images[k]) for k in range(len(ours))}
+    assert sorted(int(np.asarray(labels[k])[0]) for k in range(len(ours))) == sorted(ours.labels_N.tolist())
+    for label, image in seen.items():
+        alike = [np.abs(ours.image(k).astype(int) - image).max() for k in np.flatnonzero(ours.labels_N == label)]
+        assert min(alike) <= 3  # two decoders round otherwise
 
 
 def dali_reads(content: bytes, index: str) -> list[tuple[int, bytes]]:
