@@ -7,7 +7,10 @@ record_file.py    a memory-mapped `.rec` file with its index
 layout.py         which record is what; `property`; listing.py: `.lst` files
 records.py        a RecordIO folder as pictures with labels; class_folders.py: class folders; opening.py: either
 manifest.py       one row a picture; shard.py: a shard of pictures with rows
-packing.py        many shards into one dataset; plan.py, copying.py, publish.py are its parts
+packing.py        many shards into one dataset; plan.py, copying.py, publish.py, record_writer.py are its parts
+verify/           looks at everything, and mends what can be mended
+export/           the forms that other tools read
+preview.py        contact sheets; decode.py: bytes → pixels
 """
 
 from synthface.dataset.manifest import Row

@@ -8,12 +8,13 @@ load.py          from folders to networks
 conditioning.py  embedding → prompt: the text encoder with the substituted token, or an MLP
 noise.py         each picture's noise from its own seed
 schedule.py      diffusers' schedulers
-sampling.py      the denoising loop with guidance
+sampling.py      the denoising loop with guidance; attention.py: fused or plain
 control.py       ControlNet
 lora.py          low-rank updates, such as LCM-LoRA
 decode.py        latents → pictures
 pixels.py        the autoencoder that does nothing
 device.py        devices, precisions, memory
+portrait.py      single subjects; sheets.py: sheets of pictures
 training/        Arc2Face's own training
 """
 
