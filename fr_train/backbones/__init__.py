@@ -7,6 +7,8 @@
     small                               for training on a CPU          small.py
     timm/<name>                         any model that timm knows      timm_backbone.py
 
+precision.py: where a network leaves autocast.
+
 All take image_BCHW in [-1, 1] and give embedding_BD, raw: its length is what AdaFace reads the image's quality from.
 """
 

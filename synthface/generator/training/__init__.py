@@ -5,6 +5,7 @@ pairs.py        pictures and their embeddings, matched row by row
 pictures.py     JPEGs to uint8 pictures of one size, in threads
 restore.py      a face restoration network that enlarges small crops (GFPGAN's interface)
 cache.py        latents (or small pictures) encoded once and memory-mapped
+source.py       where clean latents come from; order.py: which pictures a step sees
 networks.py     the small networks of a recipe
 vocabulary.py   a CLIP tokenizer of the five words that the prompt needs
 finetune.py     networks to go on from: Stable Diffusion 1.5, or Arc2Face
