@@ -34,7 +34,6 @@ def test_the_import_loads_no_library_and_the_names_come_when_they_are_used() -> 
         "assert callable(synthface.render) and synthface.render.plan is plan and tally.together\n"
         "assert callable(synthface.fit_prior) and callable(synthface.audit) and isinstance(synthface.Dataset, type)\n"
         "assert 'torch' not in sys.modules\n"
-        "assert synthface.Arc2Face.__module__ == 'synthface.generator.arc2face'\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -46,6 +45,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 def test_what_is_offered_is_typed_and_documented() -> None:
+    assert synthface.Arc2Face.__module__ == "synthface.generator.arc2face"
     for name in synthface.__all__:
         door = api.render if name == "render" else getattr(synthface, name)
         assert door.__doc__, name
