@@ -35,6 +35,7 @@ from torch import nn
 from fr_train import backbones, heads
 from fr_train.data.loader import Batch
 from fr_train.models import TorchEmbedder
+from fr_train.rehearsal import cost
 from fr_train.training.loop import Training
 from fr_train.training.recogniser import normalised
 from synthface.recipe.recognition import TrainRecipe
@@ -56,15 +57,6 @@ class Pictures:
 
     def key(self, index: int) -> str:
         return str(index)
-
-
-def multiplications(name: str) -> float:
-    """Multiplications of one image through the backbone."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counted:
-        backbones.build(name).eval()(torch.empty(1, 3, 112, 112))
-    return counted.get_total_flops() / 2
 
 
 def peak_gflops(device: torch.device, dtype: torch.dtype) -> float:
@@ -243,7 +235,7 @@ def main() -> None:
         training = in_turns(steps, chosen.rounds, device)
         steps.clear()
         embedding = in_turns(inference(name, batch, chosen.adaface, device), chosen.rounds, device)
-    forward = 2 * multiplications(name)
+    forward = 2 * cost(name, 512)[1]
     result = {
         "backbone": name,
         "batch_size": chosen.batch_size,
