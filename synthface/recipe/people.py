@@ -10,7 +10,8 @@ from synthface.recipe.section import Section, decisive, free
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(gt=-1.0, lt=1.0)]
-Variation = Literal["none", "within-class", "isotropic", "cone"]  # the functions of synthface/identity/variations.py
+# the functions of synthface/identity/variations.py
+Variation = Literal["none", "within-class", "isotropic", "cone"]
 
 
 class EncoderRecipe(Section):
