@@ -6,7 +6,9 @@ import argparse
 import datetime
 import json
 import resource
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,8 +54,15 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 
 def report(name: str, result: dict[str, Any], keep: bool) -> None:
-    """Prints the result as JSON, with the machine and the date; `keep` also writes it to results/NAME.json."""
-    content = {"benchmark": name, "date": datetime.date.today().isoformat(), "machine": machine(), **result}
+    """Prints the result as JSON, with the command, the machine and the date; `keep` also writes it to results/NAME.json."""
+    words = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
+    content = {
+        "benchmark": name,
+        "date": datetime.date.today().isoformat(),
+        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words]),
+        "machine": machine(),
+        **result,
+    }
     print(json.dumps(content, indent=2))
     if keep:
         files.write_json(RESULTS / f"{name}.json", content)
