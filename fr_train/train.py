@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -47,12 +48,21 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def forget(folder: Path) -> None:
+    """Removes what a training wrote into `folder`, and the folder itself when nothing else is in it."""
+    for name in ("checkpoints", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for path in (folder / "log.jsonl", folder / "model.pt", folder / "result.json", *folder.glob("nan_batch_*.json")):
+        path.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def _whether_to_resume(folder: Path, go_on: GoOn) -> bool:
     checkpoint = folder / "checkpoints" / "last.pt"
     if go_on == "restart":
         if is_main_process():
-            for path in (checkpoint, folder / "log.jsonl", folder / "model.pt", folder / "result.json"):
-                path.unlink(missing_ok=True)
+            forget(folder)
         return False
     if checkpoint.exists():
         say(f"Going on from {checkpoint}.")

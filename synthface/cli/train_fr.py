@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from synthface import files
 from synthface.cli import verification_sets
 from synthface.cli.options import debug_option, emit, json_option, recipe_options, resolve, run_option
 from synthface.errors import UsageError
@@ -24,7 +25,7 @@ from synthface.run import RunDirectory
     help="RecordIO folder or folder of class folders; several are joined. Default: the run's dataset.",
 )
 @click.option("--resume", is_flag=True, help="Insist on going on from the run's checkpoint (as happens by itself).")
-@click.option("--restart", is_flag=True, help="Remove the run's checkpoint and begin again.")
+@click.option("--restart", is_flag=True, help="Remove the run's training and begin again, with other values too.")
 @click.option("--backbone", metavar="NAME", help="ir_50, ir_se_50, r50, mobilefacenet, small, timm/<name>, …")
 @click.option("--epochs", type=int, metavar="N", help="Passes over the data.")
 @click.option("--batch-size", type=int, metavar="N", help="Images a step over all processes.")
@@ -105,6 +106,9 @@ def command(
     devices.choose(recipe.train.device)
     sources = train.open_data(recipe, run.dataset if recipe.train.data else run.made_dataset())
     with contextlib.ExitStack() as stack:
+        if restart and train.is_main_process() and run.fr.exists():  # before `enter`, which would refuse other values
+            with files.exclusive(run.path / ".lock", f"the run directory {run.path}"):
+                train.forget(run.fr)
         if train.is_main_process():
             stack.enter_context(run.enter("train-fr", recipe, fingerprint(sources)))
         go_on: train.GoOn = "resume" if resume else "restart" if restart else "auto"

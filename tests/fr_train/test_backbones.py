@@ -81,15 +81,16 @@ def test_the_cost_of_an_image_is_the_published_one(name: str) -> None:
 FAMILIES = ["adaface", "insightface", "mobilefacenet", "small"]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_autocast_gives_float32_embeddings_near_the_float32_ones(
-    narrow: Callable[[str], nn.Module], family: str
+    narrow: Callable[[str], nn.Module], family: str, dtype: torch.dtype
 ) -> None:
     network = narrow(family).to(memory_format=torch.channels_last).eval()
     image_BCHW = (torch.rand(2, 3, 112, 112) * 2 - 1).to(memory_format=torch.channels_last)
     with torch.no_grad():
         exact_BD = network(image_BCHW)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", dtype):
             half_BD = network(image_BCHW)
     assert exact_BD.shape == (2, 16)
     assert half_BD.dtype == exact_BD.dtype == torch.float32

@@ -172,9 +172,10 @@ def test_restart_begins_anew_and_other_values_need_it(people: Path, tmp_path: Pa
     both = synthface(*arguments(people, run, "--resume", "--restart"))
     assert both.code == 2
     assert "exclude each other" in both.err
-    again = synthface(*arguments(people, run, "--benchmarks", "none", "--restart", epochs=1))
+    again = synthface(*arguments(people, run, "--benchmarks", "none", "--restart", epochs=1, learning_rate=0.01))
     assert again.code == 0, again.err
-    assert len(read_log(run / "fr" / "log.jsonl")) == 6
+    log = read_log(run / "fr" / "log.jsonl")
+    assert [line["lr"] for line in log] == [0.01] * 6
 
 
 def damaged(folder: Path) -> Path:
