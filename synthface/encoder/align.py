@@ -41,11 +41,14 @@ def norm_crop(
     image_HWC: NDArray[np.uint8], landmark_52: NDArray[np.floating], size: int = CROP_SIZE
 ) -> NDArray[np.uint8]:
     """The aligned crop (size, size, 3) of one face; black where the picture ends. As insightface's `norm_crop`."""
+    return warped(image_HWC, similarity_transform(landmark_52, size), size)
+
+
+def warped(image_HWC: NDArray[np.uint8], transform_23: NDArray[np.float64], size: int) -> NDArray[np.uint8]:
+    """The crop that a transform of `similarity_transform` makes."""
     import cv2
 
-    crop: NDArray[np.uint8] = cv2.warpAffine(
-        image_HWC, similarity_transform(landmark_52, size), (size, size), borderValue=0.0
-    )
+    crop: NDArray[np.uint8] = cv2.warpAffine(image_HWC, transform_23, (size, size), borderValue=0.0)
     return crop
 
 

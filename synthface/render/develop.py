@@ -34,12 +34,14 @@ class Developer:
     def __call__(self, drawn: Sequence[Drawn]) -> list[Shot]:
         """A shot of each picture."""
         faces = self._faces([one.image_HWC for one in drawn])
-        crops = [self._crop(one.image_HWC, face) for one, face in zip(drawn, faces, strict=True)]
+        cut = [self._cut(one.image_HWC, face) for one, face in zip(drawn, faces, strict=True)]
+        crops = [crop for crop, _ in cut]
         embeddings = self._embed(self.networks.encoder, crops)
         verified = self._embed(self.networks.verifier, crops)
         shots = []
-        for one, face, crop, embedding_D, verified_V in zip(drawn, faces, crops, embeddings, verified, strict=True):
-            landmark_52 = None if face is None else self._landmarks(one.image_HWC, face)
+        for one, face, (crop, landmark_52), embedding_D, verified_V in zip(
+            drawn, faces, cut, embeddings, verified, strict=True
+        ):
             shots.append(
                 Shot(
                     one.want,
@@ -57,18 +59,17 @@ class Developer:
     def _faces(self, images: Sequence[Image]) -> Sequence[Face | None]:
         return [None] * len(images) if self.networks.finder is None else self.networks.finder(images)
 
-    def _crop(self, image_HWC: Image, face: Face | None) -> Image | None:
+    def _cut(self, image_HWC: Image, face: Face | None) -> tuple[Image | None, NDArray[np.float32] | None]:
+        """The crop and the five points in its pixels; None for what there is not."""
+        size = self.settings.size
         if self.settings.align == "none":
-            return align.resized(image_HWC, self.settings.size)
-        return None if face is None else face.crop(image_HWC, self.settings.size)
-
-    def _landmarks(self, image_HWC: Image, face: Face) -> NDArray[np.float32]:
-        """The five points in pixels of the crop."""
-        if self.settings.align == "none":
-            return face.landmark_52 * np.float32(self.settings.size / image_HWC.shape[1])
-        transform_23 = align.similarity_transform(face.landmark_52, self.settings.size)
+            shrunk = np.float32(size / image_HWC.shape[1])
+            return align.resized(image_HWC, size), None if face is None else face.landmark_52 * shrunk
+        if face is None:
+            return None, None
+        transform_23 = align.similarity_transform(face.landmark_52, size)
         moved_52: NDArray[np.float64] = face.landmark_52.astype(np.float64) @ transform_23[:, :2].T + transform_23[:, 2]
-        return moved_52.astype(np.float32)
+        return align.warped(image_HWC, transform_23, size), moved_52.astype(np.float32)
 
     def _embed(self, encoder: Encoder | None, crops: Sequence[Image | None]) -> list[NDArray[np.float32] | None]:
         """Unit rows; None where there is no crop or no encoder."""
