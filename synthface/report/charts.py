@@ -80,7 +80,9 @@ def lines(
     low, high = min(x for x, _ in points), max(x for x, _ in points)
     bottom = min(y for _, y in points) if y_low is None else y_low
     top = max(y for _, y in points) if y_high is None else y_high
-    axes = _Axes(low, high, bottom, top if top > bottom else bottom + 1, log_x)
+    if top <= bottom:  # a flat line: below what cannot be exceeded, else above itself
+        bottom, top = (top - 1, top) if y_high is not None else (bottom, bottom + 1)
+    axes = _Axes(low, high, bottom, top, log_x)
     body = [axes.grid(_number)]
     if diagonal:
         end = min(high, top)
@@ -135,6 +137,8 @@ class _Axes:
         for value in columns:
             x = self.x(10**value if self.log_x else value)
             text = _decade(value) if self.log_x else _number(value, _step(columns))
+            half = 3.3 * (4 if "<" in text else len(text))  # of its width; no number leaves the picture
+            x = min(max(x, half), WIDTH - half)
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - _BOTTOM + 15}" text-anchor="middle">{text}</text>')
         parts.append(f'<path class="axis" d="M{_LEFT} {HEIGHT - _BOTTOM}H{WIDTH - _RIGHT}"/>')
         return "".join(parts)

@@ -43,7 +43,7 @@ def _separability(figures: dict[str, Any], path: Path) -> None:
         for name, color, label in (("impostor", GREY, "two people"), ("genuine", BLUE, "one person")):
             _steps(scores, figures[name]["histogram"], color, f"{label} ({figures[name]['count']:,} pairs)")
         scores.set(xlabel="cosine similarity of two pictures", ylabel="share of pairs", xlim=(-0.5, 1), ylim=(0, None))
-        scores.legend(frameon=False, fontsize=8, loc="upper left")
+        _legend(scores)
         curve.plot(figures["roc"]["fmr"], figures["roc"]["tmr"], color=BLUE)
         curve.set(xscale="log", xlabel="false match rate", ylabel="true match rate", ylim=(None, 1.005))
 
@@ -54,7 +54,7 @@ def _centers(parts: dict[str, tuple[dict[str, Any], str]], threshold: float, pat
             _steps(axis, found["histogram"], color, label)
         axis.axvline(threshold, color="black", linewidth=0.8, linestyle="--")
         axis.set(xlabel="cosine similarity", ylabel="share", xlim=(-0.2, 1), ylim=(0, None))
-        axis.legend(frameon=False, fontsize=8, loc="upper left")
+        _legend(axis)
 
 
 def _likeness(found: dict[str, dict[str, Any]], path: Path) -> None:
@@ -64,7 +64,7 @@ def _likeness(found: dict[str, dict[str, Any]], path: Path) -> None:
         for name, one in found.items():
             _steps(axis, one["histogram"], names[name][1], names[name][0])
         axis.set(xlabel="cosine similarity of a picture to its", ylabel="share", xlim=(-0.2, 1), ylim=(0, None))
-        axis.legend(frameon=False, fontsize=8, loc="upper left")
+        _legend(axis)
 
 
 def _looks(known: dict[str, dict[str, Any]], path: Path) -> None:
@@ -73,6 +73,12 @@ def _looks(known: dict[str, dict[str, Any]], path: Path) -> None:
             edges = np.linspace(found["low"], found["high"], len(found["histogram"]) + 1)
             axis.stairs(np.array(found["histogram"]) / found["count"], edges, fill=True, color=BLUE, alpha=0.75)
             axis.set(xlabel=_LOOKS[name], ylabel="share of pictures")
+
+
+def _legend(axis: Any) -> None:
+    """Above the tallest bar."""
+    axis.set_ylim(0, axis.get_ylim()[1] * (1.05 + 0.09 * len(axis.get_legend_handles_labels()[0])))
+    axis.legend(frameon=False, fontsize=8, loc="upper left")
 
 
 def _steps(axis: Any, counts: list[int], color: str, label: str) -> None:

@@ -24,6 +24,7 @@ _REASONS = {
     "duplicate": "nearly the same as another",
 }
 _FEW = 20_000  # values below which bins of similarity are joined: fewer would look like noise
+_JOINED = (1, 2, 5)  # bins of .01, .02, .05: thresholds, which people give in twentieths, stay at an edge
 _TITLES = {
     "center_similarity": "Likeness to the conditioning center",
     "reference_similarity": "Likeness to the person's reference, by the verifier",
@@ -36,7 +37,7 @@ _TITLES = {
 def _similarities(*parts: tuple[str, list[int], str]) -> list[Series]:
     """Histograms over BINS as series of one chart; bins are joined alike in all of them where one has few values."""
     least = min(sum(counts) for _, counts, _ in parts)
-    joined = 1 if least >= _FEW else 2 if least >= _FEW // 10 else 4
+    joined = _JOINED[(least < _FEW) + (least < _FEW // 10)]
     return [Series(label, BINS[::joined].tolist(), _joined(counts, joined), style) for label, counts, style in parts]
 
 

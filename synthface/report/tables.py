@@ -225,4 +225,4 @@ def _evenness(balance: dict[str, Any]) -> str:
 
 
 def _mean_std(found: dict[str, Any]) -> str:
-    return f"{found['mean']:.3f} ± {found['std']:.3f}"
+    return f"{found['mean']:.3f} ± {found['std']:.3f}".replace("-", "−")

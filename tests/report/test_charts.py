@@ -52,6 +52,18 @@ def test_histograms_are_shares_and_keep_empty_ends_out() -> None:
     assert ">here<" in svg
 
 
+def test_a_perfect_curve_lies_at_the_top_of_rates_and_not_below_impossible_ones() -> None:
+    svg = charts.lines([Series("", [0.001, 1], [1, 1])], "ROC", "far", "tar", log_x=True, y_high=1)
+    assert {y for line in points(svg, "line") for _, y in line} == {charts._TOP}
+    assert ">2.0<" not in svg
+
+
+def test_numbers_at_the_ends_of_an_axis_stay_inside_the_picture() -> None:
+    svg = charts.histogram([Series("", [0, 1_500, 3_000], [1, 1])], "H", "x")
+    (right,) = re.findall(r'<text x="([\d.]+)"[^>]*>3000<', svg)
+    assert float(right) + 4 * 3 < charts.WIDTH
+
+
 def test_a_chart_of_nothing_is_nothing() -> None:
     assert charts.histogram([Series("a", [0, 1, 2], [0, 0])], "H", "x") == ""
     assert charts.lines([Series("a", [], [])], "L", "x", "y") == ""
