@@ -25,7 +25,7 @@ from synthface.errors import RecipeError
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON_ELSEWHERE = {
-    "dataset.md": "tests/dataset/test_docs.py",
+    "dataset.md": "tests/dataset/test_dataset_page.py",
     "parametric.md": "tests/parametric/test_documentation.py",
     "python.md": "tests/base/test_python.py",
 }

@@ -28,3 +28,9 @@ def test_the_map_names_every_file(room: Path) -> None:
         if name != "__init__.py" and name not in named and not any(pattern.fullmatch(name) for pattern in patterns)
     ]
     assert not unnamed
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """pytest imports a test file by its name alone: the whole suite could not be collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert not [name for name in set(names) if names.count(name) > 1]
