@@ -45,7 +45,9 @@ def rehearse(recipe: Recipe, default: Path, speed: float | None = None) -> dict[
         "head_parameters": None if classes is None else classes * settings.embedding_size,
         "images_per_second": speed,
     }
-    if speed is not None and images is not None:
+    if speed is not None and images is None:
+        content["seconds_per_million"] = round(settings.epochs * 1e6 / speed, 1)
+    elif speed is not None and images is not None:
         seconds = images / speed
         content |= {"seconds": round(seconds, 1), "duration": duration(seconds), "device_hours": seconds / 3_600}
     return content
@@ -91,6 +93,11 @@ def told(content: dict[str, Any]) -> str:
         lines.append(
             f"time: {content['duration']} on one device at the given {content['images_per_second']:,.4g} images/s; "
             f"{content['device_hours']:,.2f} device-hours"
+        )
+    elif "seconds_per_million" in content:
+        lines.append(
+            f"time: {duration(content['seconds_per_million'])} on one device for every million pictures in the data, at the "
+            f"given {content['images_per_second']:,.4g} images/s"
         )
     else:
         lines.append("time: told with --images-per-second X; the first steps of a training print the speed")

@@ -48,10 +48,13 @@ def test_the_time_is_told_from_a_given_speed(synthface: Command, tmp_path: Path)
 
 def test_data_that_are_missing_are_named(synthface: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    content = synthface("train-fr", "--recipe", "casia-control", "--dry-run", "--json").json
+    options = ("--recipe", "casia-control", "--dry-run", "--images-per-second", 2_600)
+    content = synthface("train-fr", *options, "--json").json
     assert content["missing"] == ["faces_webface_112x112"]
     assert content["pictures"] is None
     assert content["parameters"] == 43_808_320
+    assert content["seconds_per_million"] == pytest.approx(10_000)
+    assert "time: 2 h 47 min on one device for every million pictures" in synthface("train-fr", *options).out
 
 
 def test_a_speed_without_a_dry_run_is_refused(synthface: Command) -> None:
