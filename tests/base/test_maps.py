@@ -34,3 +34,9 @@ def test_no_two_files_of_tests_have_one_name() -> None:
     """pytest imports a test file by its name alone: the whole suite could not be collected."""
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert not [name for name in set(names) if names.count(name) > 1]
+
+
+def test_the_page_of_pages_names_every_page() -> None:
+    front = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")} - {"README.md"}
+    assert not sorted(page for page in pages if f"]({page})" not in front)
