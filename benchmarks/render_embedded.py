@@ -70,8 +70,8 @@ def stand_in(folder: Path) -> list[str]:
         f"generator.model={folder / 'generator'}",
         f"prior.file={folder / 'prior.safetensors'}",
         "encoder.verifier=embedded",
-        "gate.min_center_similarity=-1",
-        "gate.min_reference_similarity=-1",
+        "gate.min_center_similarity=-0.99",
+        "gate.min_reference_similarity=-0.99",
         "gate.nearest_center=false",
         "gate.max_duplicate_similarity=1",
     ]
