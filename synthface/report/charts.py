@@ -137,7 +137,7 @@ class _Axes:
         for value in columns:
             x = self.x(10**value if self.log_x else value)
             text = _decade(value) if self.log_x else _number(value, _step(columns))
-            half = 3.3 * (4 if "<" in text else len(text))  # of its width; no number leaves the picture
+            half = 4 * (4 if "<" in text else len(text))  # of its width; no number leaves the picture
             x = min(max(x, half), WIDTH - half)
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - _BOTTOM + 15}" text-anchor="middle">{text}</text>')
         parts.append(f'<path class="axis" d="M{_LEFT} {HEIGHT - _BOTTOM}H{WIDTH - _RIGHT}"/>')
