@@ -49,7 +49,7 @@ def fit_prior(
     >>> prior.dimension, prior.facts["people"]
     (64, 300)
     >>> round(prior.explained_variance(50), 2)
-    0.92
+    0.94
     """
     paths = [embeddings] if isinstance(embeddings, str | os.PathLike) else list(embeddings)
     chosen = _recipe(recipe, values, {"seed": seed})

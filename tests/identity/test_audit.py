@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import make_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from identity_world import make_world
 from numpy.typing import NDArray
 
 from synthface.errors import InputError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_world
+from identity_world import make_world
 from scipy import linalg
 
 from synthface.errors import InputError
