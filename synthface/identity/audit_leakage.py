@@ -7,6 +7,7 @@ ECCV 2024) shows generated faces beside the nearest training faces; this is the 
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,8 +107,6 @@ def by_chance(impostor: dict[str, Any] | None, references: int) -> float | None:
     impostor: mean and std of the similarity of two people in the dataset. Beside it the gate's absolute numbers, which are
     those of one encoder, can be read for another one. None where the dataset has no two people.
     """
-    from scipy.stats import norm
-
     if impostor is None or references < 2:
         return None
-    return float(min(impostor["mean"] + impostor["std"] * norm.isf(1 / references), 1.0))
+    return float(min(impostor["mean"] - impostor["std"] * NormalDist().inv_cdf(1 / references), 1.0))
