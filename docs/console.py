@@ -3,7 +3,7 @@
     python docs/console.py docs/tutorial.md --in FOLDER
 
 In a block that begins with ```console, a line `$ COMMAND` is run by bash in FOLDER, which keeps what the commands leave;
-the lines below it, up to the next command, are replaced by stdout and stderr. A command that is to fail says its code:
+the lines below it, up to the next command, are replaced by stdout and stderr, in which FOLDER's own path is ~. A command that is to fail says its code:
 `$ COMMAND  # exit code 2`. A command without output keeps none.
 """
 
@@ -44,9 +44,10 @@ def run(command: str, folder: Path) -> str:
         stderr=subprocess.STDOUT,
         check=False,
     )
+    told = done.stdout.replace(str(folder.resolve()), "~")
     if done.returncode != int(expected[1] if expected else 0):
-        raise RuntimeError(f"exit code {done.returncode} of: {command}\n{done.stdout}")
-    return done.stdout
+        raise RuntimeError(f"exit code {done.returncode} of: {command}\n{told}")
+    return told
 
 
 def with_outputs(text: str, output: Callable[[str], str]) -> str:
