@@ -11,6 +11,7 @@ from synthface.identity.int8 import Queries, Tile
 Floats = NDArray[np.float32]
 _BLAS_FROM = 4  # faiss reads all centers once a query below this number of queries, and once for all from it on
 _WORTH_SCREENING = 1_000  # centers; faiss looks at fewer in less time than the screen takes to be made
+_TOGETHER = 512  # points that meet the screen at once: their products stay in the cache
 _SCREENED_FROM = 0.1  # own similarity below which the screen would leave too many suspects to be of use
 _SUM_IN_DOUBLE = 1e-12  # more than a float64 sum of some thousand products of unit rows can be off, in any order
 
@@ -44,24 +45,35 @@ class Centers:
             below_M[m] = sphere.exact_similarity(point_MD[m], self.center_ND[identity_M[m]]) < least
         return below_M
 
-    def may_be_another(
+    def nearer_to_another(
         self, point_MD: Floats, identity_M: NDArray[np.integer], own_M: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
-        """False where an 8-bit screen proves that no other center is nearer than the own one (see int8.py).
+        """Where another center is nearer (not: as near) than the own one. Near ties are decided by the exact values.
 
-        A fifth to a ninth of the work of `nearer_to_another`, which decides the rest; of few centers, all.
+        Among many centers an 8-bit screen, a fifth to a ninth of the work, leaves to faiss what it cannot rule out.
         """
+        stolen_M = np.zeros(len(point_MD), bool)
+        asked_K = np.flatnonzero(self._may_be_another(point_MD, identity_M, own_M))
+        if len(self) > 1 and len(asked_K):
+            stolen_M[asked_K] = self._nearer_by_faiss(point_MD[asked_K], identity_M[asked_K], own_M[asked_K])
+        return stolen_M
+
+    def _may_be_another(
+        self, point_MD: Floats, identity_M: NDArray[np.integer], own_M: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
+        """False where an 8-bit screen proves that no other center is nearer than the own one (see int8.py)."""
         if len(self) < _WORTH_SCREENING:
             return np.ones(len(point_MD), bool)
         may_M: NDArray[np.bool_] = own_M < _SCREENED_FROM
-        asked_K = np.flatnonzero(~may_M)
-        if len(asked_K):
-            queries, first = Queries(point_MD[asked_K]), 0
-            least_K = own_M[asked_K] - sphere.float32_bound(point_MD.shape[1])
+        screened_K = np.flatnonzero(~may_M)
+        for start in range(0, len(screened_K), _TOGETHER):
+            asked_Q = screened_K[start : start + _TOGETHER]
+            queries, first = Queries(point_MD[asked_Q]), 0
+            least_Q = own_M[asked_Q] - sphere.float32_bound(point_MD.shape[1])
             for tile in self._tiles():
-                query_P, row_P = tile.suspects(queries, least_K)
-                other_P = row_P + first != identity_M[asked_K[query_P]]
-                may_M[asked_K[query_P[other_P]]] = True
+                query_P, row_P = tile.suspects(queries, least_Q)
+                other_P = row_P + first != identity_M[asked_Q[query_P]]
+                may_M[asked_Q[query_P[other_P]]] = True
                 first += tile.rows
         return may_M
 
@@ -76,12 +88,10 @@ class Centers:
             self._screen = tiles
         return self._screen
 
-    def nearer_to_another(
+    def _nearer_by_faiss(
         self, point_MD: Floats, identity_M: NDArray[np.integer], own_M: NDArray[np.float64]
     ) -> NDArray[np.bool_]:
-        """Where another center is nearer (not: as near) than the own one. Near ties are decided by the exact values."""
-        if len(self) == 1:
-            return np.zeros(len(point_MD), bool)
+        """The answer from the index over all centers, exact where float32 is not."""
         best_M2, nearest_M2 = self._index.search(np.ascontiguousarray(point_MD), 2)
         row_M, column_M = np.arange(len(point_MD)), (nearest_M2[:, 0] == identity_M).astype(np.intp)
         best_M = best_M2[row_M, column_M]

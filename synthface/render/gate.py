@@ -79,10 +79,7 @@ class Gate:
         own_K = self.centers.own_similarity(embedding_MD[known], identity_K)
         value["center_similarity"][known] = own_K
         if self.settings.nearest_center:
-            may = self.centers.may_be_another(embedding_MD[known], identity_K, own_K)
-            asked = known[may]
-            if len(asked):
-                stolen_M[asked] = self.centers.nearer_to_another(embedding_MD[asked], identity_K[may], own_K[may])
+            stolen_M[known] = self.centers.nearer_to_another(embedding_MD[known], identity_K, own_K)
         return stolen_M
 
     def _against_reference(
