@@ -171,7 +171,7 @@ def test_bad_models_and_sets_are_one_sentence_each_and_leave_no_trace(
     cases = [
         ((tmp_path / "absent.pt", pairs), 1, "There is no checkpoint"),
         ((tmp_path / "absent.onnx", pairs), 1, "There is no network"),
-        ((head, pairs), 1, "does not fit its network in 2 tensors"),
+        ((head, pairs), 1, "does not fit its network in 3 tensors"),
         ((ours, tmp_path / "absent.bin"), 1, "There is no verification set"),
         ((ours, empty), 1, "There is no verification set (*.bin) in"),
         ((ours, torn), 1, "is truncated or damaged"),
