@@ -114,7 +114,7 @@ def _prior(recipe: Recipe, own: Path | None) -> Lack | None:
     if own is not None and own.is_file():
         return None
     path = shipped.FOLDER / shipped.PRIOR
-    if recipe.encoder.model == "embedded":
+    if recipe.encoder.model in ("embedded", shipped.DRY):  # a rehearsal takes the shipped one, too
         return (
             None
             if path.is_file()
