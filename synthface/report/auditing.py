@@ -163,7 +163,7 @@ def _judge(recipe: Recipe, data: Material, likeness: dict[str, Any] | None) -> d
     `independent`: whether it is another encoder than the one that conditioned the pictures; None where the manifest does not
     tell of conditions (`likeness`), so that photographs are not said to be drawn.
     """
-    encoder: dict[str, Any] = dict(data.encoder or {"name": None, "sha256": None})
+    encoder: dict[str, Any] = {"name": None, "sha256": None, **(data.encoder or {})}
     conditioned = bool(likeness and likeness["center_similarity"])
     return {**encoder, "independent": encoder["name"] != recipe.encoder.model if conditioned else None}
 
