@@ -38,7 +38,7 @@ class Refusals:
 
 
 class Guard:
-    """Draws conditions and redraws those that break the recipe, confirmed by a faiss index over all centers.
+    """Draws conditions and redraws those that break the recipe, judged exactly over all centers (nearest.py).
 
     A condition is refused when another center is nearer to it than its own (nearer, not as near), or when its cosine
     similarity to its own is below `min_cosine`. `refusals` counts them.
