@@ -37,7 +37,10 @@ class Denoiser(torch.nn.Module):
         self, noisy_BCHW: torch.Tensor, timestep_B: torch.Tensor, unit_BD: torch.Tensor, dropped_B: torch.Tensor
     ) -> torch.Tensor:
         """What the UNet predicts, (B, C, H, W); `dropped_B` (bool): rows that get the empty prompt."""
-        with sdpa_kernel(SDPBackend.MATH) if self.plain_attention else contextlib.nullcontext():
+        plainly: contextlib.AbstractContextManager[Any] = (
+            sdpa_kernel(SDPBackend.MATH) if self.plain_attention else contextlib.nullcontext()
+        )
+        with plainly:
             prompt_BLE = self.conditioner(unit_BD, dropped_B)
         prediction: torch.Tensor = self.unet(noisy_BCHW, timestep_B, prompt_BLE, return_dict=False)[0]
         return prediction
