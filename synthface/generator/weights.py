@@ -19,6 +19,7 @@ from synthface.errors import InputError
 StateDict = dict[str, torch.Tensor]
 
 _WHOLE = "Copy or download the file again; `synthface models verify` checks what was pulled."
+_INDEX = ".index.json"  # of a checkpoint in parts, as the hub's libraries write it
 _ATTENTION_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
@@ -31,8 +32,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def find_weights(folder: Path, stems: tuple[str, ...]) -> Path:
-    """The weight file of a component: safetensors before pickles, full before half precision."""
-    names = [f"{stem}{half}{suffix}" for suffix in (".safetensors", ".bin") for half in ("", ".fp16") for stem in stems]
+    """The weight file of a component, or the index of its parts: safetensors before pickles, full before half precision."""
+    names = [
+        f"{stem}{half}{suffix}"
+        for suffix in (".safetensors", f".safetensors{_INDEX}", ".bin")
+        for half in ("", ".fp16")
+        for stem in stems
+    ]
     for name in names:
         if (folder / name).is_file():
             return folder / name
@@ -43,10 +49,12 @@ def find_weights(folder: Path, stems: tuple[str, ...]) -> Path:
 
 
 def read_state_dict(path: Path) -> StateDict:
-    """Tensors of a .safetensors file or of a pickle, the latter by PyTorch's `weights_only` reader.
+    """Tensors of a .safetensors file, of the parts that an index names, or of a pickle, by PyTorch's `weights_only` reader.
 
     Raises InputError for missing and damaged files, and for pickles that hold anything but tensors.
     """
+    if path.name.endswith(_INDEX):
+        return _read_parts(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -66,6 +74,22 @@ def read_state_dict(path: Path) -> StateDict:
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f"{path} does not hold named tensors.", _WHOLE)
     return dict(state)
+
+
+def _read_parts(index: Path) -> StateDict:
+    """All tensors of a checkpoint in parts. Raises InputError when the index says otherwise than the parts."""
+    content = files.read_json(index)
+    where = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(where, dict) or not all(
+        isinstance(part, str) and Path(part).name == part for part in where.values()
+    ):
+        raise InputError(f"{index} does not say which part holds which tensor.", _WHOLE)
+    state: StateDict = {}
+    for part in sorted(set(where.values())):
+        state.update(read_state_dict(index.with_name(part)))
+    if state.keys() != where.keys():
+        raise InputError(f"{index} and the parts beside it do not hold the same tensors.", _WHOLE)
+    return state
 
 
 def text_encoder_names(state: Mapping[str, torch.Tensor]) -> StateDict:

@@ -257,6 +257,9 @@ class GeneratorTrainingRecipe(Section):
     channels_last: bool | None = free(None, "Memory format of the networks; null: where it helps.")
     compile: bool = free(False, "Compile the network with torch.compile.")
     export_dtype: Literal["float32", "bfloat16", "float16"] = free("float32", "Precision of the exported weights.")
+    export_part_megabytes: int | None = free(
+        None, "Larger networks are exported in parts of at most this size, with an index; null: one file each.", ge=1
+    )
     gradient_checkpointing: bool = free(False, "Compute the UNet's activations twice instead of keeping them.")
     encode_batch: int = free(16, "Pictures that the autoencoder encodes at once when the latents are cached.", ge=1)
     workers: int = free(2, "Threads that decode pictures.", ge=1)

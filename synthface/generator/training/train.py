@@ -221,6 +221,7 @@ def _export(recipe: Recipe, pairs: Pairs, folder: Path, parts: Networks, steps: 
             "pairs_sha256": pairs.fingerprint,
         },
         dtype=DTYPES[settings.export_dtype],
+        part_megabytes=settings.export_part_megabytes,
     )
 
 
