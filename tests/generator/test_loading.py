@@ -223,3 +223,36 @@ def test_embeddings_of_another_kind_are_refused(generator, rows, match):
 
 def test_embeddings_are_normalised(generator, embedding_5D):
     assert torch.allclose(generator.encode(embedding_5D * 7), generator.encode(embedding_5D), atol=1e-5)
+
+
+class TestCheckpointsInParts:
+    def in_parts(self, checkpoint):
+        from huggingface_hub import save_torch_state_dict
+
+        state = read(checkpoint / UNET)
+        (checkpoint / UNET).unlink()
+        pattern = "diffusion_pytorch_model{suffix}.safetensors"
+        save_torch_state_dict(state, (checkpoint / UNET).parent, filename_pattern=pattern, max_shard_size=100_000)
+        return sorted((checkpoint / UNET).parent.glob("*-of-*.safetensors"))
+
+    def test_they_draw_what_the_whole_file_draws(self, checkpoint, embedding_5D):
+        whole = load(checkpoint)
+        assert len(self.in_parts(checkpoint)) > 1
+        assert same_pictures(whole, load(checkpoint), embedding_5D)
+
+    def test_a_part_that_is_missing_is_named(self, checkpoint):
+        part = self.in_parts(checkpoint)[0]
+        part.unlink()
+        refused(checkpoint, re.escape(part.name))
+
+    def test_parts_that_are_not_the_index_s_are_refused(self, checkpoint):
+        first, *_ = self.in_parts(checkpoint)
+        state = read(first)
+        write(first, dict(list(state.items())[1:]))
+        refused(checkpoint, "do not hold the same tensors")
+
+    def test_an_index_that_points_elsewhere_is_refused(self, checkpoint):
+        self.in_parts(checkpoint)
+        index = checkpoint / f"{UNET}.index.json"
+        index.write_text(json.dumps({"weight_map": {"a.weight": "../../secret.safetensors"}}))
+        refused(checkpoint, "which part holds which tensor")
