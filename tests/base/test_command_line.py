@@ -186,7 +186,9 @@ def test_doctor_calls_a_missing_package_and_an_unwritable_place_a_lack(
     known = doctor._version
     monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("timm", "ray") else known(name))
     monkeypatch.setattr(os, "access", lambda place, mode: False)
-    findings = {finding["subject"]: finding for finding in synthface("doctor", "--json").json["findings"]}
+    told = synthface("doctor", "--json")
+    assert told.out, told.err
+    findings = {finding["subject"]: finding for finding in told.json["findings"]}
     assert (findings["timm"]["state"], findings["timm"]["advice"]) == ("lack", "pip install timm")
     assert (findings["ray"]["state"], findings["ray"]["advice"]) == (
         "note", "only when you use it: pip install 'synthface[ray]'",
