@@ -46,8 +46,9 @@ class CandidateStream:
         rng = seeds.generator(self.seed, "candidates", block)
         white_BK: NDArray[np.floating] = rng.standard_normal((DRAW, self.components), dtype=np.float32)
         if self.mixture is not None:
-            white_BK = white_BK.astype(np.float64)
-            self._shape_by_mixture(white_BK, rng)
+            shaped_BK = white_BK.astype(np.float64)
+            self._shape_by_mixture(shaped_BK, rng)
+            white_BK = shaped_BK
         candidate_BD = np.empty((DRAW, len(self._mean_D)), np.float32)
         with one_blas_thread():
             for start in range(0, DRAW, _SLAB):
