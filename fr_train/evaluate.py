@@ -83,14 +83,7 @@ def measure(
     """
     folds, tar_folds = settings.folds, verification.folds_of_both_kinds(issame_N, settings.folds)
     result = verification.accuracy(dist_N, issame_N, folds)
-    tar: dict[str, float] = {}
-    tar_std: dict[str, float] = {}
-    for far in settings.far if tar_folds else ():
-        at_far = None
-        if far >= verification.smallest_far(issame_N, tar_folds):  # below, the pairs cannot tell such a rate from none
-            at_far = verification.tar_at_far(dist_N, issame_N, far, tar_folds)
-        if at_far is not None:
-            tar[far_name(far)], tar_std[far_name(far)] = at_far.tar, at_far.std
+    told = {} if tar_folds is None else _tar(dist_N, issame_N, settings.far, tar_folds)
     interval = None
     if settings.bootstrap:
         interval = list(verification.bootstrap_accuracy(dist_N, issame_N, folds, settings.bootstrap, seed))
@@ -102,12 +95,21 @@ def measure(
         "folds": folds,
         "threshold": result.threshold,
         "cosine_threshold": 1 - result.threshold / 2,
-        "tar": tar,
-        "tar_std": tar_std,
+        "tar": {rate: one.tar for rate, one in told.items()},
+        "tar_std": {rate: one.std for rate, one in told.items()},
         "tar_folds": tar_folds,
         "separation": verification.separation(dist_N, issame_N),
         "roc": roc_points(result),
     }
+
+
+def _tar(
+    dist_N: NDArray[np.float64], issame_N: NDArray[np.bool_], rates: Sequence[float], folds: int
+) -> dict[str, verification.TarAtFar]:
+    """TAR at those of the false-accept rates that the pairs can tell from none."""
+    smallest = verification.smallest_far(issame_N, folds)
+    found = {far_name(far): verification.tar_at_far(dist_N, issame_N, far, folds) for far in rates if far >= smallest}
+    return {rate: one for rate, one in found.items() if one is not None}
 
 
 def roc_points(result: verification.Accuracy, points: int = 40) -> dict[str, list[float]]:
