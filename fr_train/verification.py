@@ -136,7 +136,9 @@ def bootstrap_accuracy(
 
 
 def separation(dist_N: Floats, issame_N: NDArray[np.bool_]) -> float:
-    """d′: distance of the two kinds' mean cosine similarities in units of their common standard deviation."""
+    """d′: distance of the two kinds' mean cosine similarities in units of their common standard deviation; 0 without both."""
+    if issame_N.all() or not issame_N.any():
+        return 0.0
     cosine_N = 1 - dist_N / 2
     same, different = cosine_N[issame_N], cosine_N[~issame_N]
     spread = np.sqrt((same.var() + different.var()) / 2)
