@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from render_run import Command, dataset_of
 
 from synthface.cli import cli
 
@@ -87,21 +86,6 @@ def _inside_an_empty_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
 
 
-class Command(subprocess.Popen[str]):
-    """`synthface ARGS...` in a process of its own."""
-
-    def result(self, timeout: float = 240) -> tuple[int, str, str]:
-        """Exit code, stdout, stderr."""
-        out, err = self.communicate(timeout=timeout)
-        return self.returncode, out, err
-
-    def json(self) -> dict[str, Any]:
-        code, out, err = self.result()
-        assert code in (0, 3), err
-        content: dict[str, Any] = json.loads(out)
-        return content
-
-
 @pytest.fixture
 def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Command]]:
     """Starts commands; those that still run at the end of the test are killed."""
@@ -122,35 +106,3 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., Command]]:
         if command.poll() is None:
             command.kill()
             command.communicate()
-
-
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Waits for something that another process does."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
-
-
-def rows_of(dataset: Path) -> list[dict[str, Any]]:
-    """The manifest, row by row."""
-    from synthface.dataset import open_dataset
-
-    table = open_dataset(dataset).manifest()
-    assert table is not None
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
-
-
-def dataset_of(run: Path) -> str:
-    """Hash over the bytes of the dataset's files."""
-    from synthface.render.finish import dataset_files, dataset_hash
-
-    hashes = dataset_files(run / "dataset")
-    assert len(hashes) == 5
-    return dataset_hash(hashes)
-
-
-def settled(run: Path) -> int:
-    """Shards of a run that have a marker."""
-    return sum(1 for path in (run / "shards").glob("?????.json"))

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
-from conftest import Command, dataset_of, until
+from render_run import Command, dataset_of, until
 
 from synthface.render import shards
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Command, dataset_of, rows_of, settled, until
 from generator_world import arc2face_recipe
+from render_run import Command, dataset_of, rows_of, settled, until
 
 from synthface.errors import ResourceError
 from synthface.render import shards

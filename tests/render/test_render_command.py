@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import rows_of
+from render_run import rows_of
 
 from synthface import recipe as recipes
 from synthface import seeds

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Command, dataset_of, rows_of
 from generator_world import arc2face_recipe
+from render_run import Command, dataset_of, rows_of
 
 from synthface import recipe as recipes
 from synthface.dataset import open_dataset
