@@ -179,9 +179,11 @@ def test_doctor_names_weights_that_are_here_and_says_how_to_get_the_others(
 
 
 def test_doctor_calls_a_missing_package_and_an_unwritable_place_a_lack(
-    synthface: Run, monkeypatch: pytest.MonkeyPatch
+    synthface: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from synthface import doctor
+
+    monkeypatch.chdir(tmp_path)  # click looks at the run directory too, where there is one
 
     known = doctor._version
     monkeypatch.setattr(doctor, "_version", lambda name: None if name in ("timm", "ray") else known(name))
