@@ -32,10 +32,11 @@ class _Synchronised(nn.modules.batchnorm._BatchNorm):
     @classmethod
     def of(cls, norm: Any) -> _Synchronised:
         made = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        made.to(next(norm.buffers()))  # device and precision
         made.load_state_dict(norm.state_dict())
         for name, parameter in norm.named_parameters():
             getattr(made, name).requires_grad = parameter.requires_grad
-        return made.to(next(norm.buffers()).device)
+        return made
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -47,7 +48,7 @@ class _Synchronised(nn.modules.batchnorm._BatchNorm):
             return result
         rest = [0, *range(2, x.dim())]
         count = x.numel() // x.shape[1] * distributed.get_world_size()
-        wide = x.float()
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))  # sums of half precision would lose digits
         mean_C = _Sum.apply(wide.sum(rest)) / count
         centered = wide - _column(mean_C, x.dim())
         variance_C = _Sum.apply(centered.square().sum(rest)) / count
