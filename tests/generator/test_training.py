@@ -4,51 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from generator_samples import mean_difference, tensors
+from tiny_training import HALF, TINY, same, train
 
 from synthface import recipe as recipes
-from synthface.errors import InputError, OutputError, ResourceError, RunConflictError
+from synthface.errors import InputError, OutputError, RunConflictError
 from synthface.generator import Arc2Face
 from synthface.generator.training import denoiser
 from synthface.generator.training.log import read_log
-from synthface.generator.training.pairs import open_pairs
-from synthface.generator.training.train import train_generator
-
-TINY = {
-    "train_generator.mode": "scratch",
-    "train_generator.resolution": 32,
-    "train_generator.unet": {"channels": [16, 32], "attention": [False, True], "head_size": 16},
-    "train_generator.text": {"width": 64, "layers": 1, "tokens": 2},
-    "train_generator.vae": {"channels": [8, 16], "latent_channels": 2, "steps": 4, "batch_size": 4},
-    "train_generator.learning_rate": 1e-3,
-    "train_generator.warmup_steps": 2,
-    "train_generator.batch_size": 4,
-    "train_generator.steps": 6,
-    "train_generator.log_every": 1,
-    "train_generator.checkpoint_every": 2,
-    "train_generator.sample_every": 0,
-    "train_generator.precision": "no",
-    "train_generator.device": "cpu",
-    "generator.num_inference_steps": 2,
-}
-
-
-HALF = {"train_generator.precision": "bf16"}
-
-
-def train(world: Path, out: Path, **changes):
-    recipe = recipes.build({}, {**TINY, **changes})
-    return train_generator(recipe, open_pairs(world / "faces", [world / "faces.npz"]), out)
-
-
-def same(a: Path, b: Path) -> bool:
-    first, second = tensors(a), tensors(b)
-    return set(first) == set(second) and all(torch.equal(first[key], second[key]) for key in first)
 
 
 @pytest.fixture(scope="module")
@@ -342,73 +309,3 @@ class TestSamples:
         snr = alpha / (1 - alpha)
         wanted = snr.clamp(max=5) / (snr if prediction == "epsilon" else snr + 1)
         assert torch.allclose(loss.weight_T.double(), wanted, rtol=1e-5)
-
-
-class TestBadInput:
-    def test_damaged_pictures_are_left_out_and_counted_up_to_the_share_allowed(self, world, tmp_path):
-        import shutil
-
-        shutil.copytree(world / "faces", tmp_path / "faces")
-        (tmp_path / "faces" / "003" / "0.png").write_bytes(b"no picture at all")
-        shutil.copy(world / "faces.npz", tmp_path / "faces.npz")
-        with pytest.raises(InputError, match=r"1 of 8 pictures .* the first is number 3"):
-            train(tmp_path, tmp_path / "generator")
-        result = train(
-            tmp_path, tmp_path / "generator", **{"train_generator.max_corrupt": 0.2, "train_generator.steps": 2}
-        )
-        assert result["damaged"] == 1
-
-    def test_a_huge_picture_is_not_decoded(self):
-        import zlib
-
-        from synthface.generator.training.pictures import PictureReader
-
-        def chunk(kind, data):
-            return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
-
-        side = (20_000).to_bytes(4, "big")
-        head = chunk(b"IHDR", side + side + b"\x08\x02\x00\x00\x00")
-        bomb = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
-        picture_BHWC, good_B = PictureReader(32, 1).read([bomb])
-        assert not good_B[0]
-        assert not picture_BHWC.any()
-
-    def test_embeddings_of_another_dataset_are_refused(self, world, tmp_path):
-        rows = np.random.default_rng(0).standard_normal((7, 16)).astype(np.float32)
-        np.save(tmp_path / "seven.npy", rows)
-        with pytest.raises(InputError, match="holds 8 pictures and the embedding files 7 rows"):
-            open_pairs(world / "faces", [tmp_path / "seven.npy"])
-        np.savez(tmp_path / "others.npz", embeddings=np.ones((8, 16), np.float32), labels=[0, 0, 1, 2, 3, 4, 5, 6])
-        with pytest.raises(InputError, match="Row 1 of the embeddings is of person 0"):
-            open_pairs(world / "faces", [tmp_path / "others.npz"])
-
-    def test_rows_follow_their_indices_where_pictures_were_left_out(self, world, tmp_path):
-        with np.load(world / "faces.npz") as file:
-            rows = file["embeddings"]
-        kept = np.array([1, 2, 5])
-        np.savez(tmp_path / "some.npz", embeddings=rows[kept], labels=kept, indices=kept)
-        pairs = open_pairs(world / "faces", [tmp_path / "some.npz"])
-        assert len(pairs) == 3
-        assert pairs.payloads([2]) == [(world / "faces" / "005" / "0.png").read_bytes()]
-        assert pairs.label_N.tolist() == [1, 2, 5]
-
-    def test_out_of_memory_says_which_batch_fits(self, world, tmp_path, monkeypatch):
-        real = denoiser.Denoiser.forward
-
-        def forward(self, noisy_BCHW, *arguments):
-            if len(noisy_BCHW) > 3:
-                raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-            return real(self, noisy_BCHW, *arguments)
-
-        monkeypatch.setattr(denoiser.Denoiser, "forward", forward)
-        with pytest.raises(ResourceError, match=r"a batch of 4 pictures does not fit .* 2 fits") as caught:
-            train(world, tmp_path / "generator")
-        assert "train_generator.batch_size=2" in caught.value.fix
-
-    def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(self, world, tmp_path, monkeypatch):
-        from synthface.errors import SynthfaceError
-
-        real = denoiser.Denoiser.forward
-        monkeypatch.setattr(denoiser.Denoiser, "forward", lambda *a: real(*a) * float("nan"))
-        with pytest.raises(SynthfaceError, match="loss of the denoiser is no longer a number at step 1"):
-            train(world, tmp_path / "generator")
