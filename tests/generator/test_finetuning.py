@@ -80,7 +80,7 @@ def test_an_arc2face_goes_on_without_a_cache_to_the_same_weights(synthface, pair
 def test_two_processes_learn_what_one_with_twice_the_batch_learns(synthface, pairs512, checkpoint, tmp_path):
     one = synthface(*arguments(pairs512, tmp_path / "one", checkpoint, "--batch-size", "4"))
     assert one.code == 0, one.err
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     run = subprocess.run(
         [
             *launcher,
