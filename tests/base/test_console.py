@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,13 +13,8 @@ PAGE = "before\n```console\n$ echo one; \\\n    echo two >&2\nold\n$ exit 3  # e
 
 
 @pytest.fixture(scope="module")
-def console() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("console", DOCS / "console.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def console(docs_script: Callable[[str], ModuleType]) -> ModuleType:
+    return docs_script("console")
 
 
 def test_outputs_are_replaced_by_what_the_commands_print(console: ModuleType, tmp_path: Path) -> None:

@@ -7,10 +7,9 @@ PYTHON_ELSEWHERE names the test that prepares what it needs.
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -50,13 +49,8 @@ def blocks() -> list[Block]:
 
 
 @pytest.fixture(scope="module")
-def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs/reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def reference(docs_script: Callable[[str], ModuleType]) -> ModuleType:
+    return docs_script("reference")
 
 
 @pytest.mark.parametrize("name", ["cli.md", "recipe.md"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,13 +12,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
-def pictures() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("parametric_pictures", DOCS / "parametric_pictures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def pictures(docs_script: Callable[[str], ModuleType]) -> ModuleType:
+    return docs_script("parametric_pictures")
 
 
 def test_the_tables_of_dimensions_are_those_of_the_code(pictures: ModuleType) -> None:
