@@ -182,7 +182,8 @@ class Training:
 
     def _count_corrupt(self, found: list[int]) -> None:
         """Counts the damaged pictures of all processes. Raises InputError when they are too many."""
-        self.state.corrupt.update(found)
+        new = sorted(set(found) - self.state.corrupt)
+        self.state.corrupt.update(new)
         count, total = len(self.state.corrupt), len(self.sources)
         if count > self.recipe.max_corrupt * total:
             raise InputError(
@@ -191,7 +192,7 @@ class Training:
                 "`synthface verify` tells which records are damaged; or raise train.max_corrupt.",
             )
         if self.main:
-            for index in found:
+            for index in new:
                 say(f"Skipped: {self.sources.key(index)} cannot be decoded.")
 
     def _save(self) -> None:

@@ -18,6 +18,7 @@ from fr_train import checkpoints
 from fr_train.data.sources import open_sources
 from fr_train.training.log import TrainLog, read_log
 from fr_train.training.loop import Training, train
+from fr_train.training.recogniser import build
 from synthface.errors import InputError, ResourceError, RunConflictError, SynthfaceError, UsageError
 from synthface.recipe.recognition import AugmentRecipe, TrainRecipe
 
@@ -200,10 +201,29 @@ def test_every_head_trains(people: Path, tmp_path: Path, head: str) -> None:
     assert all(np.isfinite(losses(tmp_path)))
 
 
-def test_bfloat16_trains_to_about_the_same_losses(people: Path, whole: Path, tmp_path: Path) -> None:
-    train(recipe(precision="bf16"), open_sources([people]), tmp_path)
-    np.testing.assert_allclose(losses(tmp_path)[:4], losses(whole)[:4], rtol=0.05)
-    assert losses(tmp_path) != losses(whole)
+def test_bfloat16_learns_as_float32_does(people: Path, whole: Path, tmp_path: Path) -> None:
+    train(recipe(precision="bf16", epochs=8, learning_rate=0.1), open_sources([people]), tmp_path)
+    told = losses(tmp_path)
+    assert told[0] == pytest.approx(losses(whole)[0], rel=0.01)  # later steps amplify the rounding
+    assert told[0] != losses(whole)[0]
+    assert np.mean(told[-6:]) < 0.5 * np.mean(told[:6])
+
+
+def test_gradients_in_bfloat16_point_where_those_of_float32_do() -> None:
+    torch.manual_seed(0)
+    model = build(recipe(), 6).train()
+    image_BHWC, label_B = torch.randint(0, 256, (8, 112, 112, 3), dtype=torch.uint8), torch.arange(8) % 6
+    gradients = []
+    for rounded in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=rounded):
+            loss = model(image_BHWC, label_B)
+        loss.backward()
+        weights = [value.grad for value in model.parameters() if value.dim() > 1 and value.grad is not None]
+        gradients.append(torch.cat([gradient.flatten().clone() for gradient in weights]))
+    exact, rounded_ones = gradients
+    assert torch.cosine_similarity(exact, rounded_ones, dim=0) > 0.95
+    assert rounded_ones.norm() == pytest.approx(float(exact.norm()), rel=0.05)
 
 
 def test_real_and_synthetic_data_are_mixed_by_weight(people: Path, tmp_path: Path) -> None:
@@ -219,7 +239,7 @@ def test_damaged_pictures_are_counted_up_to_the_limit(tmp_path: Path) -> None:
         (folder / "0002" / f"{photo}.jpg").write_bytes(b"\xff\xd8\xff damaged")
     facts = train(recipe(max_corrupt=0.2), open_sources([folder]), tmp_path / "lenient")
     assert facts["corrupt"] == 3
-    with pytest.raises(InputError, match=r"2 of 24 pictures cannot be decoded, more than train.max_corrupt \(0\.05\)"):
+    with pytest.raises(InputError, match=r"3 of 24 pictures cannot be decoded, more than train.max_corrupt \(0\.05\)"):
         train(recipe(max_corrupt=0.05), open_sources([folder]), tmp_path / "strict")
 
 

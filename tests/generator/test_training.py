@@ -43,20 +43,21 @@ class TestOverfitting:
                 "warmup_steps": 10,
             },
             "train_generator.mirror": False,
-            "train_generator.learning_rate": 2e-3,
+            "train_generator.prediction": "v_prediction",
+            "train_generator.learning_rate": 8e-4,
             "train_generator.warmup_steps": 20,
             "train_generator.batch_size": 16,
-            "train_generator.steps": 450,
+            "train_generator.steps": 750,
             "train_generator.ema_decay": 0.98,
             "train_generator.checkpoint_every": 1000,
-            "train_generator.sample_every": 450,
+            "train_generator.sample_every": 750,
         }
         return out, train(world, out, **changes)
 
     def test_the_loss_falls_by_five_times(self, learned):
         out, _ = learned
         log = [line["loss"] for line in read_log(out.with_name("generator-training") / "log.jsonl", "denoiser")]
-        assert len(log) == 450
+        assert len(log) == 750
         assert np.mean(log[:5]) > 5 * np.mean(log[-50:])
 
     def test_the_eight_people_are_told_apart_in_the_samples(self, learned, world):
@@ -79,7 +80,7 @@ class TestOverfitting:
 
         out, _ = learned
         samples = out.with_name("generator-training") / "samples"
-        assert cv2.imread(str(samples / "denoiser-00000450.png")).shape == (8 * 34 - 2, 5 * 34 - 2, 3)
+        assert cv2.imread(str(samples / "denoiser-00000750.png")).shape == (8 * 34 - 2, 5 * 34 - 2, 3)
         pair = cv2.imread(str(samples / "autoencoder-00000150.png"))
         assert pair.shape == (2 * 34 - 2, 8 * 34 - 2, 3)
         error = np.abs(pair[:32].astype(int) - pair[34:].astype(int)).mean()

@@ -29,6 +29,7 @@ Start = Callable[..., Command]
 
 KILLS = 20
 LONG = {"ids": 60, "per_id": 60, "shard_images": 1_200}  # seconds of work in three shards
+LONGER = {"ids": 60, "per_id": 200, "shard_images": 4_000}  # several seconds a shard, so that its claim tells of images
 
 
 def history(run: Path) -> int:
@@ -66,7 +67,7 @@ def test_killed_twenty_times_at_random_instants_it_makes_the_same_dataset(
         killed_after(start("render", "--run", run), run, history(run), instants.uniform(0, 1.0))
     last = start("render", "--run", run, "--json").json()
     assert last["complete"]
-    assert synthface("render", "--run", whole).code == 0
+    assert synthface("render", "--run", whole).code == 3, "a few of the images never pass the gate"
     assert dataset_of(run) == dataset_of(whole) == last["dataset_sha256"]
     rows = [(row["identity"], row["index"]) for row in rows_of(run / "dataset")]
     assert len(set(rows)) == len(rows) == last["images"]
@@ -115,7 +116,7 @@ def test_two_processes_stop_together(start: Start, make_run: MakeRun) -> None:
 def test_a_worker_that_is_killed_is_replaced_and_its_shard_made_again(
     start: Start, synthface: Run, make_run: MakeRun
 ) -> None:
-    run, whole = make_run(render=LONG), make_run("whole", render=LONG)
+    run, whole = make_run(render=LONGER), make_run("whole", render=LONGER)
     command = start("render", "--run", run, "--devices", "cpu,cpu", "--json")
     until(lambda: any(claim.get("images", 0) > 0 for claim in shards.claims(run / "shards").values()))
     victim = next(claim["pid"] for claim in shards.claims(run / "shards").values() if claim.get("images", 0) > 0)

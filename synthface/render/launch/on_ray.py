@@ -7,6 +7,8 @@ others; a new actor takes its place where the cluster has room for one.
 from __future__ import annotations
 
 import os
+import re
+import socket
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +25,7 @@ from synthface.render.worker import Job, Worker
 
 _STARTS = 3  # times an actor may be lost before it is ready
 _ALONE = 600.0  # seconds to wait for a worker when there is none
+_ANSWER = 10.0  # seconds for a cluster's port to answer
 
 
 class RayEngine:
@@ -33,9 +36,8 @@ class RayEngine:
         if self._ours:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             try:
-                ray.init(
-                    log_to_driver=False, logging_level="warning"
-                )  # RAY_ADDRESS names the cluster, where there is one
+                _knock(os.environ.get("RAY_ADDRESS", ""))
+                ray.init(log_to_driver=False, logging_level="warning")  # joins the cluster that RAY_ADDRESS names
             except (ConnectionError, RuntimeError, OSError) as error:
                 raise ResourceError(
                     f"Ray cannot be reached: {serving.explain(error)}",
@@ -123,6 +125,12 @@ class RayEngine:
         self._actors = []
         if self._ours:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError when nobody listens at host:port of a cluster's address: Ray itself would try for many minutes."""
+    if found := re.fullmatch(r"(?:ray://)?\[?([^/]+?)\]?:(\d+)", address):
+        socket.create_connection((found[1], int(found[2])), timeout=_ANSWER).close()
 
 
 class _Actor:
