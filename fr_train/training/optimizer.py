@@ -9,8 +9,6 @@ from torch import nn
 
 from synthface.recipe.recognition import TrainRecipe
 
-_NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
-
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Two groups: with `weight_decay`, and, without it, the parameters of norms, all biases, and what a timm model
@@ -26,13 +24,18 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     for prefix, part in module.named_modules():
         for name, parameter in part.named_parameters(recurse=False):
             full = f"{prefix}.{name}".lstrip(".")
-            spare = isinstance(part, _NORMS) or name.endswith("bias") or full in unwanted
+            spare = _is_norm(part) or name.endswith("bias") or full in unwanted
             if parameter.requires_grad:
                 (spared if spare else decayed)[full] = parameter
     return [
         {"params": list(decayed.values()), "weight_decay": weight_decay},
         {"params": list(spared.values()), "weight_decay": 0.0},
     ]
+
+
+def _is_norm(part: nn.Module) -> bool:
+    """Norms have no class in common, and some of timm's are nothing but modules, which their name tells."""
+    return isinstance(part, nn.modules.batchnorm._NormBase) or "norm" in type(part).__name__.lower()
 
 
 def build(module: nn.Module, recipe: TrainRecipe) -> torch.optim.SGD:

@@ -52,6 +52,30 @@ def test_adafaces_networks_have_the_official_parameters_and_keys(golden: Path, n
     assert {key: value.shape for key, value in adapted.state.items()} == ours
 
 
+def by_its_definition(units: tuple[int, ...]) -> int:
+    """Parameters of an IR network as net.py of mk-minchul/AdaFace (c60eaa7) builds it from basic blocks, 512-d embedding."""
+    count, before = 3 * 3 * 3 * 64 + 2 * 64 + 64, 64  # convolution, norm, PReLU
+    for width, blocks in zip((64, 128, 256, 512), units, strict=True):
+        for _ in range(blocks):  # norm, convolution, norm, PReLU, convolution, norm; a projection where the width grows
+            count += 2 * before + 9 * before * width + 2 * width + width + 9 * width * width + 2 * width
+            count += before * width + 2 * width if before != width else 0
+            before = width
+    return count + 2 * 512 + (512 * 7 * 7 + 1) * 512  # norm, fully connected; the last norm has no affine part
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "expected"),
+    [  # of ir_34 AdaFace records no number: the formula that gives the recorded ones of the others gives it
+        ("ir_18", (2, 2, 2, 2), 24_020_352),
+        ("ir_34", (3, 4, 6, 3), 34_134_080),
+        ("ir_50", (3, 4, 14, 3), 43_585_600),
+        ("ir_101", (3, 13, 30, 3), 65_150_912),
+    ],
+)
+def test_the_parameters_are_those_of_adafaces_definition(name: str, units: tuple[int, ...], expected: int) -> None:
+    assert parameters(on_paper(name)) == by_its_definition(units) == expected
+
+
 def test_ir_se_50_has_43808320_parameters() -> None:
     assert parameters(on_paper("ir_se_50")) == 43_808_320
 

@@ -24,13 +24,12 @@ def near(actual: np.ndarray, expected: np.ndarray) -> float:
     return float(np.max(np.linalg.norm(actual - expected, axis=1) / np.linalg.norm(expected, axis=1)))
 
 
-@pytest.mark.parametrize("file", ["irse_narrow.ckpt", "ir_narrow.safetensors"])
-def test_adafaces_checkpoints_give_the_official_embeddings(golden: Path, file: str) -> None:
-    folder = golden / "adaface" / "backbone"
-    network, info = checkpoints.load_backbone(folder / file)
-    assert (info.lineage, info.color, info.embedding_size, info.image_size) == ("adaface", "bgr", 128, 112)
+def agrees_with_the_official_code(file: Path, embedding_size: int) -> None:
+    """Embeddings of the golden images as they are, with channels reversed, and mirrored."""
+    network, info = checkpoints.load_backbone(file)
+    assert (info.lineage, info.color, info.embedding_size, info.image_size) == ("adaface", "bgr", embedding_size, 112)
     assert not network.training
-    with np.load(folder / f"{Path(file).stem}_io.npz") as numbers, torch.no_grad():
+    with np.load(file.with_name(f"{file.stem}_io.npz")) as numbers, torch.no_grad():
         image_BCHW = torch.from_numpy(numbers["images"])
         raw_BD = network(image_BCHW).numpy()
         assert near(raw_BD, numbers["prenorm_output"]) < 1e-4
@@ -42,6 +41,23 @@ def test_adafaces_checkpoints_give_the_official_embeddings(golden: Path, file: s
         assert near(swapped_BD, numbers["feature_channel_reversed"] * numbers["norm_channel_reversed"]) < 1e-4
         mirrored_BD = network(image_BCHW.flip(3)).numpy()
         assert near(mirrored_BD, numbers["feature_hflip"] * numbers["norm_hflip"]) < 1e-4
+        fused_BD = raw_BD + mirrored_BD
+        assert near(fused_BD, numbers["fused_flip_feature"] * np.linalg.norm(fused_BD, axis=1, keepdims=True)) < 1e-4
+
+
+@pytest.mark.parametrize("file", ["irse_narrow.ckpt", "ir_narrow.safetensors"])
+def test_adafaces_checkpoints_give_the_official_embeddings(golden: Path, file: str) -> None:
+    agrees_with_the_official_code(golden / "adaface" / "backbone" / file, 128)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("file", ["irse_small.ckpt", "irse_small.safetensors"])
+def test_a_checkpoint_of_the_full_width_gives_them_too(real_data: Path, file: str) -> None:
+    """Widths 64 to 512 and a 512-d embedding, a block a stage, stored in eight and sixteen bits: 23 MB, beside the real data."""
+    path = real_data.parent / "golden" / "adaface" / "backbone" / file
+    if not path.is_file():
+        pytest.skip(f"{path} is not there")
+    agrees_with_the_official_code(path, 512)
 
 
 @pytest.mark.parametrize("name", ["iresnet_narrow", "mbf_narrow"])
