@@ -108,7 +108,9 @@ def complete(key_R: NDArray[np.int64], headers: Headers) -> bool:
     return contradiction(key_R, headers) == ""
 
 
-def special_records(range_C2: Sequence[tuple[int, int]], pictures: int) -> Iterable[tuple[int, tuple[int, int], int]]:
+def special_records(
+    range_C2: Sequence[tuple[int, int]] | NDArray[np.int64], pictures: int
+) -> Iterable[tuple[int, tuple[int, int], int]]:
     """(key, label, id2) of the records behind the pictures: one a person, then the header.
 
     range_C2: first and last + 1 key of each person. Raises InputError when float32 cannot hold the keys.

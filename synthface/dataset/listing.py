@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from synthface.errors import InputError
 
 
@@ -53,6 +56,54 @@ def read(path: Path) -> Listing:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     return listing or Listing("face2rec2", [], [], [])
+
+
+def read_labels(path: Path) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Key and label of each line, as `read` gives them; millions of lines a second. Raises InputError."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            head = file.readline()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+    if not head:
+        return np.zeros(0, np.int64), np.zeros(0)
+    fields = head.rstrip("\r\n").split("\t")
+    classic = _dialect(path, fields) == "face2rec2"
+    kinds = {"first": pa.int64(), "label": pa.float64()}
+    names = (
+        ["first", "path", "label"] if classic else ["first", "label", *(f"other{n}" for n in range(len(fields) - 2))]
+    )
+    try:
+        table = csv.read_csv(
+            path,
+            csv.ReadOptions(column_names=names),
+            csv.ParseOptions(delimiter="\t", quote_char=False, ignore_empty_lines=False),
+            csv.ConvertOptions(column_types=kinds, include_columns=list(kinds), check_utf8=False, null_values=[]),
+        )
+    except pa.ArrowException:  # lines of another number of fields: `read` knows which of them are right
+        told = read(path)
+        try:
+            return np.array(told.keys, np.int64), np.array(told.labels, np.float64)
+        except OverflowError:
+            raise InputError(
+                f"{path} names a key beyond 2⁶³.", "Make the list again with the tool that made it."
+            ) from None
+    label_M = table["label"].to_numpy()
+    return np.arange(1, len(label_M) + 1) if classic else table["first"].to_numpy(), label_M
+
+
+def differences(
+    key_M: NDArray[np.int64], label_M: NDArray[np.float64], key_N: NDArray[np.int64], label_N: NDArray[np.number]
+) -> NDArray[np.int64] | None:
+    """Which pictures, with these keys and labels, have another label in the list; None where its keys are others."""
+    order_M = np.argsort(key_M, kind="stable")
+    if not np.array_equal(key_M[order_M], np.sort(key_N)):
+        return None
+    listed_N = label_M[order_M[np.searchsorted(key_M[order_M], key_N)]]
+    return np.flatnonzero(listed_N.astype(np.float32) != label_N.astype(np.float32))
 
 
 def _dialect(path: Path, fields: list[str]) -> str:

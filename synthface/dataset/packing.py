@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.dataset import layout, listing, manifest, plan
+from synthface.dataset import irheader, layout, listing, manifest, plan, recordio
 from synthface.dataset.copying import PayloadReader
 from synthface.dataset.decode import picture_size
 from synthface.dataset.publish import publishing
@@ -54,14 +54,17 @@ def pack(
     """Writes train.rec, train.idx, train.lst, property and manifest.parquet into the folder `out`.
 
     shards: `.rec` files of a ShardWriter; a class folder or any RecordIO folder serves as well. Classes are numbered
-    0 … C − 1 in the order of the identities that are kept. The folder appears whole, at the end. Memory: some 50 bytes a
-    picture and one window of pictures. Raises InputError for damaged sources, OutputError for a place that is full.
+    0 … C − 1 in the order of the identities that are kept. The folder appears whole, at the end. Memory: some 100 bytes a
+    picture, the names of the files of class folders, and one window of pictures. Raises InputError for damaged sources,
+    OutputError for a place that is full.
     """
     laid = plan.make(shards, settings, seed)
     out = Path(out)
+    reader = PayloadReader(laid)
+    _check_lengths(laid, reader)
     with publishing(out, overwrite=overwrite) as folder:
         _check_space(laid, folder)
-        writer = _Writer(laid, folder)
+        writer = _Writer(laid, reader, folder)
         writer.write_records()
         writer.write_list()
         writer.write_manifest()
@@ -73,6 +76,18 @@ def pack(
         bytes=(out / "train.rec").stat().st_size, order=settings.order, copies=laid.copies,
         dropped_identities=laid.dropped_identities, dropped_images=laid.dropped_images,
     )  # fmt: skip
+
+
+def _check_lengths(laid: plan.Plan, reader: PayloadReader) -> None:
+    """Raises InputError for a picture that does not fit into a record, before any is copied."""
+    limit = recordio.MAX_RECORD - irheader.HEADER.size
+    large = np.flatnonzero(laid.entries.length_N >= limit)
+    if len(large):
+        length = int(laid.entries.length_N[large[0]])
+        raise InputError(
+            f"{reader.name(int(large[0]))} is too large: it has {length:,} bytes, a picture in RecordIO may have {limit - 1:,}.",
+            "Store a smaller picture, or remove it.",
+        )
 
 
 def _check_space(laid: plan.Plan, folder: Path) -> None:
@@ -89,9 +104,8 @@ def _check_space(laid: plan.Plan, folder: Path) -> None:
 class _Writer:
     """Writes the parts of one dataset; `size` is (height, width) of its pictures once the records are written."""
 
-    def __init__(self, laid: plan.Plan, folder: Path) -> None:
-        self.laid, self.folder = laid, folder
-        self.reader = PayloadReader(laid)
+    def __init__(self, laid: plan.Plan, reader: PayloadReader, folder: Path) -> None:
+        self.laid, self.reader, self.folder = laid, reader, folder
         self.size = (0, 0)
         self.crc_N = np.zeros(len(laid.entries), np.uint32)
 
@@ -107,7 +121,7 @@ class _Writer:
                     self._check(place, payload)
                     writer.write(place + 1, int(label_N[place]), payload)
                 progress.update(len(window_W))
-            for key, label, id2 in layout.special_records(laid.range_C2.tolist(), len(laid.entries)):
+            for key, label, id2 in layout.special_records(laid.range_C2, len(laid.entries)):
                 writer.write(key, label, id2=id2)
 
     def _check(self, place: int, payload: bytes) -> None:
@@ -136,8 +150,8 @@ class _Writer:
     def write_list(self) -> None:
         """train.lst: line n is key n."""
         with open(self.folder / "train.lst", "w", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-            for place, label in enumerate(self.laid.label_N.tolist()):
-                file.write(listing.face2rec2_line(self.reader.listed_path(place), label))
+            for place, label in enumerate(self.laid.label_N):
+                file.write(listing.face2rec2_line(self.reader.listed_path(place), int(label)))
 
     def write_manifest(self) -> None:
         """manifest.parquet in the order of the keys, block by block."""
@@ -161,12 +175,10 @@ class _Writer:
 
 def _windows(laid: plan.Plan) -> Iterator[NDArray[np.int64]]:
     """Consecutive pieces of the written order, each small enough to be held in memory."""
-    length_N = laid.entries.length_N[laid.written_N]
-    begin, size = 0, 0
-    for place, length in enumerate(length_N.tolist()):
-        if place > begin and (size + length > _WINDOW_BYTES or place - begin >= _WINDOW_PICTURES):
-            yield laid.written_N[begin:place]
-            begin, size = place, 0
-        size += length
-    if begin < len(length_N):
-        yield laid.written_N[begin:]
+    begin = 0
+    while begin < len(laid.written_N):
+        place_W = laid.written_N[begin : begin + _WINDOW_PICTURES]
+        end_W = np.cumsum(laid.entries.length_N[place_W])
+        fitting = max(int(np.searchsorted(end_W, _WINDOW_BYTES, side="right")), 1)
+        yield place_W[:fitting]
+        begin += fitting

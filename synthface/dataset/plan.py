@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ UNKNOWN = -1  # in expected_N: the source has no manifest
 
 @dataclass(frozen=True)
 class Entries:
-    """Pictures, one an entry; some 50 bytes each, the only thing that grows with the dataset.
+    """Pictures, one an entry of 56 bytes: what grows with the dataset while it is packed.
 
     source_N: number of the source. number_N: number within it. start_N: where the payload begins in the source's file,
     or −1 − offset of the record when it has several parts. length_N: bytes of the payload. identity_N, index_N: as the
@@ -73,27 +74,30 @@ def make(sources: Sequence[str | os.PathLike[str]], settings: PackRecipe, seed: 
     Raises InputError for damaged sources, pictures that occur twice, and when nothing is left to pack.
     """
     paths = [Path(source) for source in sources]
-    parts, folders = [], {}
-    for number, path in enumerate(paths):
-        dataset = open_dataset(path)
-        if isinstance(dataset, FolderDataset):
-            folders[number] = dataset
-        parts.append(_entries(number, dataset))
-    if not parts:
+    if not paths:
         raise InputError("There is nothing to pack.", "Name shards, or a folder of class folders.")
-    entries = Entries(*(np.concatenate(columns) for columns in zip(*(vars(p).values() for p in parts), strict=True)))
-    entries = entries.take(np.lexsort((entries.number_N, entries.source_N, entries.index_N, entries.identity_N)))
+    entries, folders = _sorted_entries(paths)
+    if not len(entries):
+        named = str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1:,} more"
+        raise InputError(
+            f"There is nothing to pack: no picture is in {named}.",
+            "Name a folder that holds one folder of pictures for each person, or finished shards.",
+        )
     _check_unique(entries, paths)
-    _, inverse_N, count_I = np.unique(entries.identity_N, return_inverse=True, return_counts=True)
-    kept_N = count_I[inverse_N] >= settings.min_images
+    # identities stand together: their sizes are the distances between their first pictures
+    first_I = np.flatnonzero(np.append(True, entries.identity_N[1:] != entries.identity_N[:-1]))
+    count_I = np.diff(np.append(first_I, len(entries)))
+    kept_N = np.repeat(count_I >= settings.min_images, count_I)
     if not kept_N.any():
         raise InputError(
             f"No picture is left to pack: of {len(count_I):,} identities none has {settings.min_images} pictures.",
             "Lower pack.min_images, or render more.",
         )
-    kept = entries.take(kept_N)
+    images = len(entries)
+    kept = entries if kept_N.all() else entries.take(kept_N)
+    del entries, kept_N
     final = _with_copies(kept, settings.extra_center_copies)
-    identity_C, label_N, count_C = np.unique(final.identity_N, return_inverse=True, return_counts=True)
+    count_C = count_I[count_I >= settings.min_images] + settings.extra_center_copies
     end_C = 1 + np.cumsum(count_C)
     written_N = np.arange(len(final))
     if settings.order == "shuffled":
@@ -101,14 +105,37 @@ def make(sources: Sequence[str | os.PathLike[str]], settings: PackRecipe, seed: 
     return Plan(
         sources=paths,
         entries=final,
-        label_N=label_N.astype(np.int64),
+        label_N=np.repeat(np.arange(len(count_C)), count_C),
         written_N=written_N,
         range_C2=np.stack([end_C - count_C, end_C], axis=1),
         copies=len(final) - len(kept),
-        dropped_identities=len(count_I) - len(identity_C),
-        dropped_images=len(entries) - len(kept),
+        dropped_identities=len(count_I) - len(count_C),
+        dropped_images=images - len(kept),
         folders=folders,
     )
+
+
+def _sorted_entries(paths: Sequence[Path]) -> tuple[Entries, dict[int, FolderDataset]]:
+    """The pictures of all sources by identity and index; the sources that are class folders.
+
+    Joined and sorted column by column, so that nothing is held twice but one of the columns.
+    """
+    parts: dict[str, list[NDArray[Any]]] = {field.name: [] for field in dataclasses.fields(Entries)}
+    folders = {}
+    for number, path in enumerate(paths):
+        dataset = open_dataset(path)
+        if isinstance(dataset, FolderDataset):
+            folders[number] = dataset
+        for name, array in vars(_entries(number, dataset)).items():
+            parts[name].append(array)
+        del dataset
+    columns = {name: np.concatenate(parts.pop(name)) for name in tuple(parts)}
+    order_N = np.lexsort(
+        (columns["number_N"], columns["source_N"], columns["index_N"], columns["identity_N"])
+    )  # by the last one first
+    for name in columns:
+        columns[name] = columns[name][order_N]
+    return Entries(**columns), folders
 
 
 def _entries(source: int, dataset: RecordDataset | FolderDataset) -> Entries:

@@ -61,7 +61,7 @@ def choose(dataset: Dataset, ids: int, per_id: int, labels: Sequence[int]) -> li
     """The people of the sheet, and the first pictures of each."""
     label_N = dataset.labels_N
     if not len(label_N):
-        raise InputError(f"The dataset {dataset.path} holds no pictures.")
+        raise InputError(f"The dataset {dataset.path} holds no pictures to show.", "Name another, or pack some first.")
     order_N = np.argsort(label_N, kind="stable")
     present_C, begin_C, count_C = np.unique(label_N[order_N], return_index=True, return_counts=True)
     if labels:

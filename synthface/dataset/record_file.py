@@ -22,11 +22,12 @@ from synthface.progress import say
 
 _LENGTH_MASK = recordio.MAX_RECORD - 1
 _BATCH = 1 << 16
+_SCANNED_WORDS = 1 << 22
 
 
 @dataclass(frozen=True)
 class Headers:
-    """The IRHeaders of all records, row by row: flag, label, id, id2, and where the payload lies in its record.
+    """The IRHeaders of records, row by row: flag, label, id, id2, and where the payload lies in its record.
 
     label_R is the scalar label, or the first of the label array; second_R the second one (NaN where there is none).
     begin_R: bytes before the payload; −1 where the record is too short for its header, and then the rest is zero.
@@ -123,44 +124,70 @@ class RecordFile:
         row = table.item(key) if table is not None and 0 <= key < len(table) else -1
         return unpack(self.record(row if row >= 0 else int(self.rows(key))))
 
-    def headers(self) -> Headers:
-        """All IRHeaders, gathered at once."""
-        total = len(self)
+    def read_many(self, keys: ArrayLike) -> tuple[Headers, list[Buffer]]:
+        """IRHeaders and payloads of the records with these keys, in the keys' order; a key may come several times.
+
+        A payload is a slice of the file where its record is whole, else a copy with its magics restored. Of a label array
+        the first two are given; `read` gives all. Raises InputError for a key that is not there, or whose record is too
+        short for its header.
+        """
+        row_K = self.rows(keys).ravel()
+        headers = self.headers(row_K)
+        if (short := np.flatnonzero(headers.begin_R < 0)).size:
+            raise InputError(
+                f"The record with key {self.key_R[row_K[short[0]]]} of {self.path} is too short for its header.",
+                "It is no picture dataset, or damaged; copy it again.",
+            )
+        start_K = self.offset_R[row_K] + recordio.HEAD.size + headers.begin_R
+        end_K = start_K + headers.payload_R
+        view = self.view
+        payloads: list[Buffer] = [view[a:b] for a, b in zip(start_K.tolist(), end_K.tolist(), strict=True)]
+        for place in np.flatnonzero(~self.whole_R[row_K]).tolist():
+            payloads[place] = unpack(self.record(int(row_K[place])))[1]
+        return headers, payloads
+
+    def headers(self, rows: NDArray[np.int64] | None = None) -> Headers:
+        """The IRHeaders of these rows, in their order, gathered at once; of all where none are named."""
+        row_R = np.arange(len(self)) if rows is None else rows
+        total = len(row_R)
         headers = Headers(*(np.zeros(total, kind) for kind in ("i8", "f4", "f4", "u8", "u8", "i8", "i8")))
         headers.second_R[:] = np.nan
         headers.begin_R[:] = -1
         for begin in range(0, total, _BATCH):
-            self._gather(headers, np.arange(begin, min(begin + _BATCH, total)))
-        for row in np.flatnonzero(~self.whole_R & (self.length_R >= HEADER.size)):
-            self._gather_one(headers, int(row))
+            self._gather(headers, np.arange(begin, min(begin + _BATCH, total)), row_R)
+        length_R = self.length_R[row_R]
+        for place in np.flatnonzero(~self.whole_R[row_R] & (length_R >= HEADER.size)).tolist():
+            self._gather_one(headers, place, int(row_R[place]))
         begin_R = HEADER.size + 4 * headers.flag_R
-        fits_R = (self.length_R >= HEADER.size) & (begin_R <= self.length_R)
+        fits_R = (length_R >= HEADER.size) & (begin_R <= length_R)
         headers.begin_R[fits_R] = begin_R[fits_R]
-        headers.payload_R[fits_R] = (self.length_R - begin_R)[fits_R]
+        headers.payload_R[fits_R] = (length_R - begin_R)[fits_R]
         return headers
 
-    def _gather(self, headers: Headers, row_B: NDArray[np.int64]) -> None:
-        row_B = row_B[self.whole_R[row_B] & (self.length_R[row_B] >= HEADER.size)]
+    def _gather(self, headers: Headers, place_B: NDArray[np.int64], row_R: NDArray[np.int64]) -> None:
+        """Fills the places of `headers` from the rows that stand there in row_R, where those are whole records."""
+        place_B = place_B[self.whole_R[row_R[place_B]] & (self.length_R[row_R[place_B]] >= HEADER.size)]
+        row_B = row_R[place_B]
         word_B = self.offset_R[row_B] // 4 + 2
         header_B6 = self._words[word_B[:, None] + np.arange(6)]
         flag_B = header_B6[:, 0].astype(np.int64)
-        headers.flag_R[row_B] = flag_B
-        headers.label_R[row_B] = header_B6[:, 1].copy().view("<f4")
-        headers.id_R[row_B] = np.ascontiguousarray(header_B6[:, 2:4]).view("<u8")[:, 0]
-        headers.id2_R[row_B] = np.ascontiguousarray(header_B6[:, 4:6]).view("<u8")[:, 0]
-        for place, into_R in ((1, headers.label_R), (2, headers.second_R)):
-            long_B = (flag_B >= place) & (HEADER.size + 4 * flag_B <= self.length_R[row_B])
-            into_R[row_B[long_B]] = self._words[word_B[long_B] + 5 + place].view("<f4")
+        headers.flag_R[place_B] = flag_B
+        headers.label_R[place_B] = header_B6[:, 1].copy().view("<f4")
+        headers.id_R[place_B] = np.ascontiguousarray(header_B6[:, 2:4]).view("<u8")[:, 0]
+        headers.id2_R[place_B] = np.ascontiguousarray(header_B6[:, 4:6]).view("<u8")[:, 0]
+        for number, into_R in ((1, headers.label_R), (2, headers.second_R)):
+            long_B = (flag_B >= number) & (HEADER.size + 4 * flag_B <= self.length_R[row_B])
+            into_R[place_B[long_B]] = self._words[word_B[long_B] + 5 + number].view("<f4")
 
-    def _gather_one(self, headers: Headers, row: int) -> None:
+    def _gather_one(self, headers: Headers, place: int, row: int) -> None:
         record = self.record(row)
-        flag, label, headers.id_R[row], headers.id2_R[row] = HEADER.unpack_from(record)
-        headers.flag_R[row], headers.label_R[row] = flag, label
+        flag, label, headers.id_R[place], headers.id2_R[place] = HEADER.unpack_from(record)
+        headers.flag_R[place], headers.label_R[place] = flag, label
         if flag and HEADER.size + 4 * flag <= len(record):
             label_F = np.frombuffer(record, "<f4", min(flag, 2), HEADER.size)
-            headers.label_R[row] = label_F[0]
+            headers.label_R[place] = label_F[0]
             if len(label_F) > 1:
-                headers.second_R[row] = label_F[1]
+                headers.second_R[place] = label_F[1]
 
 
 def map_file(path: Path) -> memoryview:
@@ -292,8 +319,38 @@ def _keys(headers: Headers) -> NDArray[np.int64]:
     return key_R
 
 
+def swallowed(file: RecordFile) -> NDArray[np.int64]:
+    """Where records begin inside of other ones and end with them: the lengths of those others are wrong.
+
+    Aligned bytes that look like the beginning of a record never stand inside of one (see recordio.py); a writer that does
+    not know this is forgiven, as long as they are no record. Reads the whole file: for files without a right index only.
+    """
+    records = [recordio.record_at(file.view, offset) for offset in file.offset_R.tolist()]
+    ends = {record.end for record in records}
+    size = max(ends, default=0) // 4
+    words = np.frombuffer(file.view, "<u4", size)
+    found: list[int] = []
+    for begin in range(0, size, _SCANNED_WORDS):
+        word_M = begin + np.flatnonzero(words[begin : begin + _SCANNED_WORDS] == recordio.MAGIC)
+        for offset in np.setdiff1d(word_M * 4, file.offset_R, assume_unique=True).tolist():
+            try:
+                if recordio.record_at(file.view, offset).end in ends:
+                    found.append(offset)
+            except Damage:
+                continue
+    return np.array(found, np.int64)
+
+
 def _check_nothing_is_lost(file: RecordFile, offset_R: NDArray[np.int64]) -> None:
-    """Raises InputError when the index tells of records behind the end of the file, and no header says that all is there."""
+    """Raises InputError when there are records inside of others, or when the index tells of some behind the file's end.
+
+    The latter may be where a header record says that all is there.
+    """
+    if len(inside := swallowed(file)):
+        raise InputError(
+            f"{file.path} is damaged before byte {inside[0]:,}: a record reaches over the next one.",
+            f"Copy the file again; `synthface verify {file.path.parent}` tells more.",
+        )
     beyond = int((offset_R >= len(file.view)).sum())
     if not beyond or len(file) >= len(offset_R):
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.dataset import layout
+from synthface.dataset import layout, listing
 from synthface.dataset.decode import decode
 from synthface.dataset.irheader import unpack
 from synthface.dataset.record_file import RecordFile
@@ -55,8 +55,8 @@ class RecordDataset:
     def labels_N(self) -> NDArray[np.int64]:  # the name that trainers use
         """The label of each picture.
 
-        Raises InputError for labels that are no class numbers, and where the identity records or the manifest tell
-        otherwise: a wrong label is worse than none.
+        Raises InputError for labels that are no class numbers, and where the identity records, the manifest or, without
+        a manifest, the `.lst` file tell otherwise: a wrong label is worse than none.
         """
         label_N = self.headers.label_R[self.layout.picture_N].astype(np.float64)
         with np.errstate(invalid="ignore"):
@@ -70,7 +70,10 @@ class RecordDataset:
             )
         found_N = label_N.astype(np.int64)
         self._check_identity_records(found_N)
-        self._check_manifest(found_N)
+        if self.manifest_file is not None:
+            self._check_manifest(found_N)
+        else:
+            self._check_list(found_N)
         return found_N
 
     @cached_property
@@ -154,6 +157,23 @@ class RecordDataset:
                 f"{told_N[differ[0]]} in the manifest"
                 + (f"; {len(differ):,} differ in all." if len(differ) > 1 else "."),
                 "One of the two is damaged; take another copy of the dataset.",
+            )
+
+    def _check_list(self, label_N: NDArray[np.int64]) -> None:
+        """A list of other keys tells nothing of these pictures."""
+        path = self.file.path.with_suffix(".lst")
+        if not path.is_file():
+            return
+        try:
+            key_M, label_M = listing.read_labels(path)
+        except InputError:
+            return
+        differ = listing.differences(key_M, label_M, self.key_N, label_N)
+        if differ is not None and len(differ):
+            raise InputError(
+                f"Picture {self.key_N[differ[0]]} of {self.path} has label {label_N[differ[0]]} in its record and "
+                f"another one in {path.name}" + (f"; {len(differ):,} differ in all." if len(differ) > 1 else "."),
+                f"One of the two is damaged: take another copy; if it is the list, remove {path}.",
             )
 
 

@@ -195,6 +195,19 @@ def test_the_command_exports(synthface: Run, source: Path, tmp_path: Path) -> No
     assert synthface("export", source, "--to", "folder", "--out", tmp_path / "out").code == 1
 
 
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_dataset_without_pictures_is_told_as_such(synthface: Run, tmp_path: Path, to: str) -> None:
+    (tmp_path / "records").mkdir()
+    for name in ("train.rec", "train.idx"):
+        (tmp_path / "records" / name).write_bytes(b"")
+    (tmp_path / "people/ada").mkdir(parents=True)
+    for source in (tmp_path / "records", tmp_path / "people"):
+        done = synthface("export", source, "--to", to, "--out", tmp_path / "out")
+        assert (done.code, done.out) == (1, "")
+        assert f"The dataset {source} holds no pictures to export. Name another" in done.err
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["people", "records"]
+
+
 def numbers(path: Path) -> Iterator[int]:
     for file in sorted(path.rglob("*.jpg")):
         yield int(file.stem)

@@ -78,6 +78,9 @@ def use(folder: Path) -> None:
         assert isinstance(data, RecordDataset)
         payloads = data.payloads(range(len(data)))
         assert [len(payload) for payload in payloads] == data.lengths().tolist()
+        headers, again = data.file.read_many(data.key_N)
+        assert again == payloads
+        assert headers.payload_R.tolist() == data.lengths().tolist()
         size = (folder / "train.rec").stat().st_size
         assert sum(len(payload) for payload, whole in zip(payloads, data.file.whole_R[data.layout.picture_N], strict=True) if whole) <= size  # fmt: skip
         assert len(np.unique(data.key_N)) == len(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -208,6 +209,41 @@ def test_a_flipped_bit_in_a_shard_is_noticed_by_its_checksum(shard: Shard, tmp_p
 def test_too_few_pictures_for_anybody_is_said(shard: Shard, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="of 2 identities none has 3 pictures"):
         pack([shard("a", [(0, 0), (1, 0)])], tmp_path / "d", PackRecipe(min_images=3), 0)
+
+
+def test_a_picture_too_large_for_a_record_is_refused_by_name(synthface: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "people/ada"
+    folder.mkdir(parents=True)
+    (folder / "0.jpg").write_bytes(jpeg(0))
+    with open(folder / "1.jpg", "wb") as file:  # sparse
+        file.truncate(600 << 20)
+    done = synthface("pack", tmp_path / "people", "--out", tmp_path / "d")
+    assert (done.code, done.out) == (1, "")
+    assert f"{folder / '1.jpg'} is too large: it has 629,145,600 bytes" in done.err
+    assert "536,870,887" in done.err  # 2²⁹ − 1, less a header of 24 bytes
+    assert [entry.name for entry in tmp_path.iterdir()] == ["people"]
+    os.truncate(folder / "1.jpg", 536_870_888)
+    assert "is too large" in synthface("pack", tmp_path / "people", "--out", tmp_path / "d").err
+
+
+@pytest.mark.parametrize("kind", ["records", "shards", "class folders"])
+def test_a_source_without_pictures_is_told_as_such(synthface: Run, shard: Shard, tmp_path: Path, kind: str) -> None:
+    source = tmp_path / "shards"
+    if kind == "records":
+        source.mkdir()
+        (source / "train.rec").write_bytes(b"")
+        (source / "train.idx").write_bytes(b"")
+    elif kind == "shards":
+        shard("0", [])
+        shard("1", [])
+    else:
+        (source / "ada").mkdir(parents=True)
+    done = synthface("pack", source, "--out", tmp_path / "d")
+    assert (done.code, done.out) == (1, "")
+    assert "There is nothing to pack: no picture is in" in done.err
+    assert str(source) in done.err
+    assert "min_images" not in done.err
+    assert [entry.name for entry in tmp_path.iterdir()] == ["shards"]
 
 
 def test_an_existing_folder_is_replaced_only_when_asked_and_when_it_is_a_dataset(

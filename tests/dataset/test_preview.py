@@ -73,3 +73,15 @@ def test_the_command_writes_into_the_dataset_or_where_it_is_told(
     ]
     assert synthface("preview", tmp_path / "nothing").code == 1
     assert synthface("preview", path, "--label", 9).code == 2
+
+
+def test_a_dataset_without_pictures_is_told_as_such(synthface: Run, tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    for name in ("train.rec", "train.idx"):
+        (tmp_path / "records" / name).write_bytes(b"")
+    (tmp_path / "people/ada").mkdir(parents=True)
+    for source in (tmp_path / "records", tmp_path / "people"):
+        done = synthface("preview", source)
+        assert (done.code, done.out) == (1, "")
+        assert f"The dataset {source} holds no pictures to show. Name another" in done.err
+        assert not (source / "contact_sheet.png").exists()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from dataset_samples import Pack, jpeg, picture_number
 
-from synthface.dataset import irheader, layout, listing, open_dataset, recordio
+from synthface.dataset import irheader, layout, open_dataset, recordio
 from synthface.dataset.record_file import RecordFile, open_records
 from synthface.dataset.record_writer import RecordWriter
 from synthface.dataset.records import RecordDataset
@@ -65,6 +65,51 @@ def test_records_are_found_by_keys_dense_or_far_apart(tmp_path: Path, keys: list
     for wrong in (-1, 99, 10**17):
         with pytest.raises(InputError, match=f"no record with key {wrong}"):
             file.rows([keys[0], wrong])
+
+
+@pytest.mark.parametrize("keys", [[1, 2, 3, 4, 0], [5, 10**15, 7, 10**12, 11], [9, 4, 2, 6, 3]])
+def test_many_records_are_read_by_their_keys(tmp_path: Path, keys: list[int]) -> None:
+    """Dense keys, keys far apart, and keys in another order than the records; two records are of several parts."""
+    payloads = {key: jpeg(key % 1_000) for key in keys}
+    payloads[keys[1]] += b"x" * (-len(payloads[keys[1]]) % 4) + recordio.MAGIC_BYTES * 2 + b"tail"
+    payloads[keys[3]] = recordio.MAGIC_BYTES
+    labels = {key: number % 3 if number else (4, 7, 9) for number, key in enumerate(keys)}  # the first one has an array
+    with RecordWriter(tmp_path / "a.rec", tmp_path / "a.idx") as writer:
+        for key in keys:
+            writer.write(key, labels[key], payloads[key], id2=key % 5)
+    lines = (tmp_path / "a.idx").read_text().splitlines(keepends=True)
+    (tmp_path / "a.idx").write_text("".join(np.random.default_rng(0).permutation(lines)))
+    file = open_records(tmp_path / "a.rec")
+    assert not file.rebuilt
+    assert sorted(file.whole_R.tolist()) == [False, False, True, True, True]
+    wanted = [keys[4], keys[1], keys[0], keys[1], keys[3], keys[4]]
+    headers, read = file.read_many(wanted)
+    assert [bytes(payload) for payload in read] == [payloads[key] for key in wanted]
+    assert headers.id_R.tolist() == wanted
+    assert headers.id2_R.tolist() == [key % 5 for key in wanted]
+    assert headers.flag_R.tolist() == [3 if key == keys[0] else 0 for key in wanted]
+    assert headers.label_R.tolist() == [4 if key == keys[0] else labels[key] for key in wanted]
+    assert np.isnan(headers.second_R).tolist() == [key != keys[0] for key in wanted]
+    assert headers.payload_R.tolist() == [len(payloads[key]) for key in wanted]
+    for key, payload in zip(wanted, read, strict=True):
+        if key not in (keys[1], keys[3]):
+            assert isinstance(payload, memoryview)
+            assert payload.obj is file.view.obj  # a slice of the file
+        assert bytes(file.read(key)[1]) == payload
+    nothing, none = file.read_many([])
+    assert (len(nothing.id_R), none) == (0, [])
+    with pytest.raises(InputError, match=r"a\.rec has no record with key 99"):
+        file.read_many([keys[0], 99, keys[1]])
+
+
+def test_a_batch_names_the_key_of_a_record_that_is_too_short(tmp_path: Path) -> None:
+    with RecordWriter(tmp_path / "a.rec", tmp_path / "a.idx") as writer:
+        writer.write(3, 0, jpeg(3))
+        writer.write_record(8, b"short")
+    file = open_records(tmp_path / "a.rec")
+    assert bytes(file.read_many([3, 3])[1][1]) == jpeg(3)
+    with pytest.raises(InputError, match=r"record with key 8 of .* is too short for its header"):
+        file.read_many([3, 8])
 
 
 def test_an_unsorted_index_is_as_good(dataset: Pack) -> None:
@@ -271,25 +316,6 @@ def test_a_label_that_float32_would_round_is_refused(tmp_path: Path) -> None:
         writer.write(0, layout.EXACT, b"")
         with pytest.raises(InputError, match="Label 16,777,217"):
             writer.write(1, layout.EXACT + 1, b"")
-
-
-def test_lists_of_both_dialects_are_read(golden: Path, tmp_path: Path) -> None:
-    classic = listing.read(golden / "recordio/classic/train.lst")
-    assert (classic.dialect, classic.keys, classic.labels) == (
-        "face2rec2",
-        [*range(1, 21)],
-        [n // 5 for n in range(20)],
-    )
-    assert classic.paths[:2] == ["id00/img00.png", "id00/img01.png"]
-    im2rec = listing.read(golden / "recordio/im2rec/train.lst")
-    told = np.load(golden / "recordio/im2rec/expected.npz")
-    assert (im2rec.dialect, im2rec.keys, im2rec.labels) == ("im2rec", told["key"].tolist(), told["label"].tolist())
-    (tmp_path / "a.lst").write_text("1\ta.jpg\t0\n1\tb.jpg\n")
-    with pytest.raises(InputError, match=r"a\.lst, line 2"):
-        listing.read(tmp_path / "a.lst")
-    (tmp_path / "b.lst").write_text("hello\n")
-    with pytest.raises(InputError, match="neither"):
-        listing.read(tmp_path / "b.lst")
 
 
 def test_opening_does_not_trust_a_length_before_it_has_seen_the_file(tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ def export(
     form = FORMATS[to]
     samples = Samples(open_dataset(path), seed)
     if not len(samples):
-        raise InputError(f"The dataset {os.fspath(path)} holds no pictures to export.")
+        raise InputError(
+            f"The dataset {os.fspath(path)} holds no pictures to export.", "Name another, or pack some first."
+        )
     with publishing(Path(out), overwrite=overwrite, marker=form.marker) as folder:
         form.write(samples, folder)
     return len(samples)

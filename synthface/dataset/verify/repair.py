@@ -1,11 +1,14 @@
 """What can be mended without guessing: a new index; an incomplete record cut off the tail, and what follows from that.
 
-Every step looks at what is there, so that a repair that was killed goes on when it is called again. The index comes last.
+Every step looks at what is there and is on the disk before the next one begins, so that a repair that was killed at any
+moment goes on when it is called again. Where records are appended, the index that names their keys is written first: until
+they are all there it tells of more than the file holds, and its keys are believed for what the file does hold.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,7 @@ from numpy.typing import NDArray
 
 from synthface import files
 from synthface.dataset import index, irheader, layout, listing, manifest, recordio
-from synthface.dataset.record_file import RecordFile, map_file, scan, with_keys
+from synthface.dataset.record_file import RecordFile, map_file, scan, swallowed, with_keys
 from synthface.dataset.verify.findings import Report
 from synthface.dataset.verify.structure import record_follows, right_index
 from synthface.errors import InputError
@@ -23,17 +26,35 @@ def repair(path_rec: Path) -> list[str]:
     """Mends what can be mended; gives sentences of what was done. Raises OutputError where it may not write."""
     done: list[str] = []
     with files.writing(path_rec):
+        _remove_leftovers(path_rec)
         if not _cut_tail(path_rec, done):
             return done
         file = _current(path_rec)
+        if file is None:
+            return done
         file = _append_header(path_rec, file, done)
         _trim_manifest(path_rec, file, done)
         _trim_list(path_rec, file, done)
         _mend_property(path_rec, file, done)
         if file.rebuilt:
-            files.write_text(path_rec.with_suffix(".idx"), index.text(file.key_R.tolist(), file.offset_R.tolist()))
-            done.append(f"wrote {path_rec.with_suffix('.idx').name} with {len(file):,} records")
+            done.append(_write_index(path_rec, file.key_R.tolist(), file.offset_R.tolist()))
     return done
+
+
+def _write_index(path_rec: Path, keys: Sequence[int], offsets: Sequence[int]) -> str:
+    """Writes the `.idx` file; gives the sentence about it."""
+    path = path_rec.with_suffix(".idx")
+    files.write_text(path, index.text(keys, offsets))
+    return f"wrote {path.name} with {len(keys):,} records"
+
+
+def _remove_leftovers(path_rec: Path) -> None:
+    """Temporary files of a repair that was killed."""
+    names = (path_rec.with_suffix(".idx").name, path_rec.with_suffix(".lst").name, "property", manifest.NAME,
+             path_rec.with_suffix(".parquet").name)  # fmt: skip
+    for name in names:
+        for leftover in path_rec.parent.glob(f".{name}.*.tmp"):
+            leftover.unlink(missing_ok=True)
 
 
 def _cut_tail(path_rec: Path, done: list[str]) -> bool:
@@ -45,16 +66,47 @@ def _cut_tail(path_rec: Path, done: list[str]) -> bool:
     if not damage.cut or record_follows(view, damage.offset):
         return False
     lost = len(view) - damage.offset
-    os.truncate(path_rec, damage.offset)
+    _truncate(path_rec, damage.offset)
     done.append(f"cut {lost:,} bytes of an incomplete record off {path_rec.name}, behind {len(found):,} whole ones")
     return True
 
 
-def _current(path_rec: Path) -> RecordFile:
-    """The file with its own index where that is right, else with keys that are read off the records."""
+def _truncate(path: Path, size: int) -> None:
+    """Shortens a file, on the disk."""
+    os.truncate(path, size)
+    with open(path, "rb+") as opened:
+        os.fsync(opened.fileno())
+
+
+def _append(path: Path, content: bytes) -> None:
+    """Lengthens a file, on the disk."""
+    with open(path, "ab") as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+
+
+def _current(path_rec: Path) -> RecordFile | None:
+    """The file with the keys of its index where that tells of all records, else with keys that are read off the records.
+
+    An index may tell of records behind the end of the file: they are lost, or not yet appended. None where records
+    begin inside of others: lengths are damaged, and nothing can be done.
+    """
     scanned = with_keys(path_rec, scan(map_file(path_rec))[0], "repaired")
     told = right_index(path_rec, scanned, None, Report(str(path_rec)))
-    return scanned if told is None else RecordFile(path_rec, told[0], (told[1], *told[2]), "")
+    if told is not None:
+        return RecordFile(path_rec, told[0], (told[1], *told[2]), "")
+    if len(swallowed(scanned)):
+        return None
+    try:
+        key_R, offset_R = index.read(path_rec.with_suffix(".idx"))
+    except (index.BadIndex, OSError):
+        return scanned
+    inside_R = offset_R < len(scanned.view)
+    keys, offsets = key_R[inside_R], offset_R[inside_R]
+    if len(keys) and len(np.unique(keys)) == len(keys) and np.array_equal(np.sort(offsets), scanned.offset_R):
+        return scanned.renamed(keys.tolist(), offsets.tolist())
+    return scanned
 
 
 def _append_header(path_rec: Path, file: RecordFile, done: list[str]) -> RecordFile:
@@ -77,14 +129,14 @@ def _append_header(path_rec: Path, file: RecordFile, done: list[str]) -> RecordF
         offsets.append(at)
         pieces.append(framed)
         at += len(framed)
-    with open(path_rec, "rb+") as opened:
-        opened.truncate(end)
-        opened.seek(end)
-        opened.write(b"".join(pieces))
-        opened.flush()
-        os.fsync(opened.fileno())
-    done.append(f"wrote a header record at key 0 and identity records of {len(ranges):,} people")
-    return with_keys(path_rec, scan(map_file(path_rec))[0], "repaired").renamed(keys, offsets)
+    if end < len(file.view):
+        if file.rebuilt:  # the keys of the pictures may not be told by the records that are cut off
+            _write_index(path_rec, file.key_R.tolist(), file.offset_R.tolist())
+        _truncate(path_rec, end)
+    wrote = _write_index(path_rec, keys, offsets)
+    _append(path_rec, b"".join(pieces))
+    done += [f"wrote a header record at key 0 and identity records of {len(ranges):,} people", wrote]
+    return with_keys(path_rec, scan(map_file(path_rec))[0], "").renamed(keys, offsets)
 
 
 def _ranges(label_N: NDArray[np.float32]) -> list[tuple[int, int]] | None:
@@ -140,16 +192,15 @@ def _trim_list(path_rec: Path, file: RecordFile, done: list[str]) -> None:
 
 
 def _mend_property(path_rec: Path, file: RecordFile, done: list[str]) -> None:
-    """The number of classes, after people were lost from the tail."""
-    if not done:
-        return
+    """The number of classes, where the records are whole and tell of fewer: people were lost from the tail."""
     try:
         told = layout.read_property(path_rec.parent)
     except InputError:
         return
-    parts = layout.sort_out(file.key_R, file.headers())
+    headers = file.headers()
+    parts = layout.sort_out(file.key_R, headers)
     people = len(parts.identity_C)
-    if told is None or parts.header is None or people >= told.num_classes:
+    if told is None or people >= told.num_classes or not layout.complete(file.key_R, headers):
         return
     files.write_text(path_rec.parent / "property", layout.property_text(people, told.height, told.width))
     done.append(f"wrote {people:,} classes into property, where {told.num_classes:,} were")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from synthface.dataset import index, layout, listing, manifest, recordio
 from synthface.dataset.layout import Layout
-from synthface.dataset.record_file import Headers, RecordFile, map_file, scan, with_keys
+from synthface.dataset.record_file import Headers, RecordFile, map_file, scan, swallowed, with_keys
 from synthface.dataset.records import identity_contradiction
 from synthface.dataset.verify.findings import Report
 from synthface.errors import InputError
@@ -50,6 +50,12 @@ def examine(path_rec: Path, report: Report) -> Structure:
     cut = damage is not None and damage.cut and not record_follows(view, damage.offset)
     file = with_keys(path_rec, found, "")
     told = right_index(path_rec, file, damage, report)
+    if told is None and len(inside := swallowed(file)):
+        report.add(
+            "damaged records", "error",
+            f"{len(inside):,} records begin inside of other ones, the first at byte {inside[0]:,}: lengths are wrong.",
+            "Copy the file again.", count=len(inside),
+        )  # fmt: skip
     if damage is not None:
         _tell_damage(report, damage, cut, len(found), folder)
     if told is not None:
@@ -259,18 +265,15 @@ def _check_list(path_rec: Path, file: RecordFile, parts: Layout, label_N: NDArra
         return
     fix = "Trainers do not read it; make it again, or remove it."
     try:
-        told = listing.read(path)
+        key_M, label_M = listing.read_labels(path)
     except InputError as error:
         report.add("list wrong", "warning", error.problem, error.fix)
         return
     key_N = file.key_R[parts.picture_N]
-    told_N, order_M = np.array(told.keys, np.int64), np.argsort(np.array(told.keys, np.int64), kind="stable")
-    if not np.array_equal(told_N[order_M], np.sort(key_N)):
-        report.add("list wrong", "warning", f"{path.name} lists {len(told_N):,} other keys than the records have.", fix)
-        return
-    listed_N = np.array(told.labels)[order_M[np.searchsorted(told_N[order_M], key_N)]]
-    differ = np.flatnonzero(listed_N.astype(np.float32) != label_N.astype(np.float32))
-    if len(differ):
+    differ = listing.differences(key_M, label_M, key_N, label_N)
+    if differ is None:
+        report.add("list wrong", "warning", f"{path.name} lists {len(key_M):,} other keys than the records have.", fix)
+    elif len(differ):
         report.add(
             "list wrong", "error", f"{path.name} and the records differ in {len(differ):,} labels.",
             "One of the two is wrong; take another copy.", count=len(differ), keys=key_N[differ],
