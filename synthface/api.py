@@ -120,23 +120,20 @@ def render(
 ) -> Dataset:
     """Photographs the run's people, packs and verifies the dataset, as `synthface render` does; gives the dataset.
 
-    identities: people given as an embedding file, in place of the sampled ones. devices: for example ["cuda:0", "cuda:1"].
-    The same call goes on after an interruption.
+    identities: people given as an embedding file, in place of the sampled ones: all of them, or the first `ids`. devices:
+    for example ["cuda:0", "cuda:1"]. The same call goes on after an interruption.
 
     >>> dataset = synthface.render("run", ids=3, per_id=2)
     >>> len(dataset), dataset.num_classes
     (6, 3)
     """
-    from synthface.render import rendering
+    from synthface.render import people, rendering
     from synthface.render.finish import finish
     from synthface.report.card import write_card
 
     directory = RunDirectory(run)
     flags = {
-        "render.ids": ids,
-        "render.per_id": per_id,
-        "render.identities": None if identities is None else os.fspath(identities),
-        "render.groups": [] if ids is not None or per_id is not None else None,
+        **people.asked_for(ids, per_id, identities),
         "render.devices": list(devices) or None,
         "seed": seed,
     }

@@ -30,7 +30,8 @@ SHORT = 3  # exit code
     "render",
     help="Photograph identities into shards, then pack and verify the dataset.\n\n"
     "Killed at any moment, the same command goes on; shards that were damaged since are made again. The same recipe gives "
-    "the same dataset, whatever the batch size, the number of devices and the order of things.\n\n"
+    "the same dataset on one kind of device, whatever the number of devices and the order of things; on a GPU the size of a "
+    "batch, and settings of speed, round the last bits otherwise.\n\n"
     "Exit code 3: the dataset is there, but identities are short of images that never passed the gate.\n\n"
     "\b\nExamples:\n"
     "  synthface render --ids 100 --per-id 10\n"
@@ -79,6 +80,7 @@ def command(
     as_json: bool,
 ) -> int:
     from synthface.errors import UsageError
+    from synthface.render.people import asked_for
     from synthface.render.plan import parse_part
 
     if images_per_second is not None and not dry_run:
@@ -86,16 +88,11 @@ def command(
     run = RunDirectory(run_path)
     mine = None if part is None else parse_part(part)
     flags: dict[str, Any] = {
-        "render.ids": ids,
-        "render.per_id": per_id,
-        "render.identities": None if identities is None else str(Path(identities).resolve()),
-        "render.groups": [] if ids is not None or per_id is not None else None,
+        **asked_for(ids, per_id, identities),
         "render.launcher": launcher,
         "render.devices": None if devices is None else [name for name in devices.split(",") if name],
         "seed": seed,
     }
-    if identities is not None and ids is None:
-        flags["render.ids"] = _people_in(identities)
     recipe = resolve(recipe_name, overrides, run, flags)
     tell_of_demonstration(recipe.generator.model, recipe.encoder.model, recipe.encoder.verifier)
 
@@ -133,13 +130,6 @@ def conclude(order: Order, outcome: Outcome, part: Part | None, as_json: bool) -
     content = _content(order, outcome, complete, finished)
     emit(as_json, content, _text(content, part))
     return SHORT if content["short"] and part is None else 0
-
-
-def _people_in(path: str) -> int:
-    """How many people an embedding file holds."""
-    from synthface.render.people import given
-
-    return len(given(path))
 
 
 def _submit(order: Order, as_json: bool) -> int:

@@ -34,15 +34,26 @@ class GeneratorRecipe(Section):
         None, "A smaller autoencoder in place of the checkpoint's (the tiny autoencoder); folder or hub id."
     )
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = decisive(
-        "auto", "Precision; auto: bfloat16 where the device has it, else float32."
+        "auto",
+        "Precision; auto: bfloat16 where the device has it, else float32, so that bytes differ between devices of the two kinds.",
     )
-    batch_size: int = free(8, "Pictures generated at once.", ge=1)
-    batched_guidance: bool = free(True, "Both halves of the guidance in one call of the UNet, or one after the other.")
+    # speed and memory; what only rounds the last bits otherwise is not hashed (docs/decisions/one-run-directory.md)
+    batch_size: int = free(
+        8, "Pictures generated at once; on a GPU another number rounds the last bits otherwise.", ge=1
+    )
+    batched_guidance: bool = free(
+        True,
+        "Both halves of the guidance in one call of the UNet, or one after the other, which rounds the last bits otherwise.",
+    )
     channels_last: bool | None = free(
-        None, "Memory format of the networks; null: where it helps (float32 on a CPU, half precision on a GPU)."
+        None,
+        "Memory format of the networks, which rounds the last bits otherwise; null: where it helps (float32 on a CPU, half "
+        "precision on a GPU).",
     )
     fused_attention: bool = free(
-        True, "Attention by PyTorch's fused kernels; false: by plain operations, which keep the matrix of scores."
+        True,
+        "Attention by PyTorch's fused kernels; false: by plain operations, which keep the matrix of scores and round the "
+        "last bits otherwise.",
     )
     compile: bool = free(False, "Compile the UNet with torch.compile.")
     vae_slice: int = free(0, "Pictures decoded at once by the VAE; 0: the whole batch.", ge=0)

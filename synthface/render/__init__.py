@@ -8,6 +8,6 @@ launch/       what starts the workers: local processes, Ray, SLURM
 worker.py     one device making shards; shards.py: shards on the disk, their markers and claims
 studio.py     the threads of a worker, around desk.py
 draw.py       lots of one size; networks.py: generator, encoders, detector; dry.py: neither
-develop.py    crop, look, embed
+develop.py    crop, look, embed; halving.py: in smaller batches when the memory ends
 sitting.py    one person's pictures, in rounds; gate.py: which are kept; tally.py: what happened there
 """

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.encoder import Encoder, align, pose
+from synthface.encoder import align, pose
 from synthface.encoder.faces import Face
 from synthface.identity import sphere
 from synthface.recipe.pictures import CropRecipe
+from synthface.render.halving import Halving
 from synthface.render.networks import Networks
 from synthface.render.sitting import Shot, Want
 
@@ -26,18 +27,32 @@ class Drawn(NamedTuple):
 
 
 class Developer:
-    """Turns drawn pictures into shots, in batches."""
+    """Turns drawn pictures into shots, in batches, which are halved when the device's memory ends. For several threads."""
 
     def __init__(self, networks: Networks, settings: CropRecipe) -> None:
-        self.networks, self.settings = networks, settings
+        self.settings = settings
+        self._encoder, self._verifier, self._finder = (
+            None if network is None else Halving(what, network)
+            for what, network in (
+                ("encoder", networks.encoder),
+                ("verifier", networks.verifier),
+                ("detector", networks.finder),
+            )
+        )
+
+    @property
+    def halved(self) -> dict[str, int]:
+        """Encoder, verifier, detector → the batch that fits, of those for which the memory has ended."""
+        networks = (self._encoder, self._verifier, self._finder)
+        return {one.what: one.halved for one in networks if one is not None and one.halved is not None}
 
     def __call__(self, drawn: Sequence[Drawn]) -> list[Shot]:
         """A shot of each picture."""
         faces = self._faces([one.image_HWC for one in drawn])
         cut = [self._cut(one.image_HWC, face) for one, face in zip(drawn, faces, strict=True)]
         crops = [crop for crop, _ in cut]
-        embeddings = self._embed(self.networks.encoder, crops)
-        verified = self._embed(self.networks.verifier, crops)
+        embeddings = self._embed(self._encoder, crops)
+        verified = self._embed(self._verifier, crops)
         shots = []
         for one, face, (crop, landmark_52), embedding_D, verified_V in zip(
             drawn, faces, cut, embeddings, verified, strict=True
@@ -57,7 +72,9 @@ class Developer:
         return shots
 
     def _faces(self, images: Sequence[Image]) -> Sequence[Face | None]:
-        return [None] * len(images) if self.networks.finder is None else self.networks.finder(images)
+        if self._finder is None:
+            return [None] * len(images)
+        return self._finder(lambda finder, some: finder(some), images)
 
     def _cut(self, image_HWC: Image, face: Face | None) -> tuple[Image | None, NDArray[np.float32] | None]:
         """The crop and the five points in its pixels; None for what there is not."""
@@ -71,14 +88,15 @@ class Developer:
         moved_52: NDArray[np.float64] = face.landmark_52.astype(np.float64) @ transform_23[:, :2].T + transform_23[:, 2]
         return align.warped(image_HWC, transform_23, size), moved_52.astype(np.float32)
 
-    def _embed(self, encoder: Encoder | None, crops: Sequence[Image | None]) -> list[NDArray[np.float32] | None]:
+    def _embed(self, encoder: Halving | None, crops: Sequence[Image | None]) -> list[NDArray[np.float32] | None]:
         """Unit rows; None where there is no crop or no encoder."""
         found: list[NDArray[np.float32] | None] = [None] * len(crops)
         here = [place for place, crop in enumerate(crops) if crop is not None]
         if encoder is None or not here:
             return found
         crop_BHWC = np.stack([crop for crop in crops if crop is not None])
-        for place, unit_D in zip(here, sphere.unit_rows(encoder.embed(crop_BHWC)), strict=True):
+        embedding_BD = np.stack(encoder(lambda network, some_BHWC: network.embed(some_BHWC), crop_BHWC))
+        for place, unit_D in zip(here, sphere.unit_rows(embedding_BD), strict=True):
             found[place] = unit_D
         return found
 

@@ -6,6 +6,7 @@ depends on its own row alone, wherever it stands (tested on the CPU, docs/render
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
@@ -54,8 +55,8 @@ class Drawer:
                 drawn = self.generator.sample(
                     condition_MD[rows], [seed_M[row] for row in rows], batch_size=lot, **self.options
                 )
-            except ResourceError as error:
-                self._halve(lot, error)
+            except Exception as error:
+                self._halve(lot, _of_memory(error))
                 continue
             took = time.perf_counter() - began
             with self._lock:
@@ -76,3 +77,18 @@ class Drawer:
                 raise error
             self.lot = failed // 2
         say(f"The device's memory ended: {failed} pictures at once do not fit, going on with {self.lot}.")
+
+
+def _of_memory(error: Exception) -> ResourceError:
+    """The error as the end of the memory, which is PyTorch's own where it comes in front of the batch; others are raised."""
+    if isinstance(error, ResourceError):
+        return error
+    if "torch" in sys.modules:
+        from synthface.generator.device import is_out_of_memory
+
+        if is_out_of_memory(error):
+            return ResourceError(
+                "The generator: not even one picture fits into the device's memory.",
+                "Close other programs, compute in half precision, or use another device.",
+            )
+    raise error

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +33,23 @@ class People:
     def sha256(self) -> str:
         """Hash of the centers: what lies behind them in the file does not matter."""
         return hashlib.sha256(np.ascontiguousarray(self.center_ND).data).hexdigest()
+
+
+def asked_for(ids: int | None, per_id: int | None, identities: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """Recipe values by dotted key for what a call says of its people, None where it says nothing.
+
+    identities: an embedding file, of which all people are meant unless `ids` says how many. Groups of the recipe are of
+    other people, so that any of the three replaces them. Raises InputError when the file cannot be read.
+    """
+    file = None if identities is None else str(Path(identities).resolve())  # it is looked for from elsewhere later
+    if file is not None and ids is None:
+        ids = len(given(file))
+    return {
+        "render.ids": ids,
+        "render.per_id": per_id,
+        "render.identities": file,
+        "render.groups": [] if ids is not None or per_id is not None else None,
+    }
 
 
 def gather(recipe: Recipe, run: RunDirectory) -> People:

@@ -3,6 +3,10 @@
     plan.json   format, hash, decisive values, shards as [first identity, end, images], the measured speed
 
 The cut decides who makes which pictures when, not what they look like: another cut gives the same dataset.
+
+What only rounds otherwise is not hashed, though it decides bytes: the device, the settings of speed in the recipe's
+`generator` and `encoder` (`batch_size` on a GPU, `batched_guidance`, `channels_last`, `fused_attention` and the like), and
+what `generator.dtype: auto` becomes on a device. So a run goes on elsewhere; the bytes are the same where these are.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from synthface import zoo
+from synthface.errors import UsageError
 from synthface.recipe import Recipe
 from synthface.recipe.pictures import GeneratorTrainingRecipe
 from synthface.render import measure, networks, plan, shards
@@ -19,14 +20,19 @@ from synthface.run import RunDirectory
 
 _UNKNOWN = "GPU"  # what is reckoned with where no device is named and none is looked at
 SUPPOSED = 1.0  # images/s of one device, by which shards are cut where no speed is known
+# a recipe that sets one of the latter and none of the former is about a training alone
+_OF_RENDERING = {"identities", "perturb", "crop", "render", "pack"}
+_OF_TRAINING = {"train_generator": "train-generator", "train": "train-fr"}
 
 
 def rehearse(recipe: Recipe, directory: RunDirectory, speed: float | None = None) -> dict[str, Any]:
     """Identities, images, shards, disk, time and device-hours. speed: images/s of one device, None: measured.
 
     `measured` is None where neither is possible; `missing` then says why. Raises RunConflictError when the directory was
-    made with other values, and what `take_order` raises but for things that are not there yet.
+    made with other values, UsageError for a recipe that renders nothing, and what `take_order` raises but for things that
+    are not there yet.
     """
+    _refuse_training_alone(recipe, directory)
     networks.check(recipe)
     missing = _missing(recipe, directory)
     order = None if missing else take_order(recipe, directory)
@@ -59,6 +65,17 @@ def rehearse(recipe: Recipe, directory: RunDirectory, speed: float | None = None
         "missing": missing,
         "hash": None if order is None else plan.fingerprint(order.decisive),
     }
+
+
+def _refuse_training_alone(recipe: Recipe, directory: RunDirectory) -> None:
+    """Raises UsageError that names the command whose cost is meant, where the recipe asks for no pictures."""
+    trains = [command for section, command in _OF_TRAINING.items() if section in recipe.model_fields_set]
+    if trains and not _OF_RENDERING & recipe.model_fields_set and not directory.identities.exists():
+        raise UsageError(
+            f"The recipe {recipe.name} renders nothing: it is about a training.",
+            f"`synthface {trains[0]} --dry-run` with the same --recipe tells what that takes; to render by it all the same, "
+            "say how many: --ids N --per-id K.",
+        )
 
 
 def _measured(order: Order) -> tuple[dict[str, Any], Sequence[str]]:

@@ -107,7 +107,7 @@ def render(
         if only is not None:
             todo = only(todo)
         if todo:
-            _announce(planned, todo, whole, len(recipe.render.devices))
+            _announce(planned, todo, whole, len(engine.started.devices))
             began = time.perf_counter()
             with Ledger(folder, todo, recipe.render.shard_attempts) as ledger:
                 engine.started.run(ledger)
@@ -150,10 +150,12 @@ def _plan(order: Order, engine: LazyEngine, part: Part | None) -> Plan:
             return plan.load(path, order.people.images_N, order.decisive)
         settings = order.recipe.render
         measured: dict[str, Any] = {}
+        workers = part[1] if part else 1
         if settings.shard_images is None:
             say(f"Measuring the speed for some {settings.measure_seconds:g} seconds …")
             measured = engine.started.measure(settings.measure_seconds)
-        planned = cut_for(order, measured, max(part[1] if part else 1, len(settings.devices)))
+            workers *= len(engine.started.devices)  # every part is taken to have as many
+        planned = cut_for(order, measured, workers)
         planned.save(path)
         return planned
 
@@ -183,7 +185,7 @@ def sized(recipe: Recipe, images_N: NDArray[np.int64], measured: dict[str, Any],
 
 
 def _announce(planned: Plan, todo: Sequence[Shard], whole: dict[int, Any], devices: int) -> None:
-    """devices: how many the recipe names, 0: those that are there, of which one has been measured."""
+    """devices: how many workers there are, of which one has been measured."""
     images = sum(shard.images for shard in todo)
     parts = [f"{images:,} images in {len(todo):,} shards"]
     if whole:
@@ -191,16 +193,18 @@ def _announce(planned: Plan, todo: Sequence[Shard], whole: dict[int, Any], devic
     if planned.measured:
         speed = measure.images_per_second(planned.measured)
         parts.append(
-            f"{speed:,.3g} images/s were measured on one device, so about {duration(images / speed / max(devices, 1))}"
+            f"{speed:,.3g} images/s were measured on one device, so about {duration(images / speed / devices)}"
             + (f" on {devices}" if devices > 1 else "")
         )
     say("Rendering " + "; ".join(parts) + ".")
 
 
 def _note_halvings(directory: RunDirectory, outcome: Outcome) -> None:
-    """Writes into run.json which shards had to do with smaller lots."""
+    """Writes into run.json which shards had to do with smaller lots, or with smaller batches of encoders and detector."""
     made = {f"{number:05d}": content for number, content in outcome.made.items()}
-    halved = {name: content["lots"] for name, content in made.items() if set(content["lots"]) != {str(content["lot"])}}
-    if halved:
-        known = directory.record()["stages"]["render"].get("halved_lots", {})
-        directory.note("render", halved_lots={**known, **halved})
+    lots = {name: content["lots"] for name, content in made.items() if set(content["lots"]) != {str(content["lot"])}}
+    batches = {name: content["halved"] for name, content in made.items() if content["halved"]}
+    for key, halved in (("halved_lots", lots), ("halved_batches", batches)):
+        if halved:
+            known = directory.record()["stages"]["render"].get(key, {})
+            directory.note("render", **{key: {**known, **halved}})

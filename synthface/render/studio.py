@@ -26,7 +26,6 @@ from synthface.render.desk import Desk, Stopped
 from synthface.render.develop import Developer, Drawn, encode_jpeg
 from synthface.render.draw import Drawer
 from synthface.render.gate import KEPT, VALUES, Gate
-from synthface.render.networks import Networks
 from synthface.render.sitting import Picture, Shot, Sitting, Want
 from synthface.render.tally import Tally
 
@@ -39,10 +38,9 @@ _PATIENCE = 3.0  # seconds that a stop waits for the device
 class Studio:
     """Everything that makes pictures of sittings, on one device."""
 
-    def __init__(self, recipe: Recipe, networks: Networks, guard: Guard, gate: Gate, threads: int) -> None:
+    def __init__(self, recipe: Recipe, developer: Developer, guard: Guard, gate: Gate, threads: int) -> None:
         """threads: lots drawn side by side, 1 on a GPU."""
-        self.recipe, self.networks, self.guard, self.gate, self.threads = recipe, networks, guard, gate, threads
-        self.developer = Developer(networks, recipe.crop)
+        self.recipe, self.developer, self.guard, self.gate, self.threads = recipe, developer, guard, gate, threads
 
     def photograph(
         self,

@@ -17,6 +17,7 @@ from synthface.identity.conditions import Guard
 from synthface.identity.nearest import Centers
 from synthface.recipe import Recipe
 from synthface.render import shards
+from synthface.render.develop import Developer
 from synthface.render.draw import Drawer
 from synthface.render.gate import Gate
 from synthface.render.measure import Enough, Stopwatch
@@ -50,6 +51,7 @@ class Worker:
         self._guard = Guard(perturb.Perturbation(prior.load(job.prior), recipe.perturb, recipe.seed), centers)
         self._gate = Gate(recipe.gate, centers)
         self._lot = self.networks.lot  # smaller after the device's memory ended
+        self._developer = Developer(self.networks, recipe.crop)
         self._kept_any = False
         self.threads = (cores or available_cores()) if self.networks.kind == "cpu" else 1
 
@@ -89,6 +91,7 @@ class Worker:
                 "busy_share": round(min(drawer.seconds / (seconds * self.threads), 1.0), 4),
                 "lot": self.networks.lot,
                 "lots": {str(lot): count for lot, count in sorted(drawer.lots.items())},
+                "halved": self._developer.halved,
                 **self._where(),
             }
             return shards.complete(folder, shard, job.plan_hash, content)
@@ -102,7 +105,7 @@ class Worker:
         return {**watch.result(tally.kept_so_far()), **self._where()}
 
     def _studio(self) -> Studio:
-        return Studio(self.job.recipe, self.networks, self._guard, self._gate, self.threads)
+        return Studio(self.job.recipe, self._developer, self._guard, self._gate, self.threads)
 
     def _drawer(self, watch: Callable[..., None] | None = None) -> Drawer:
         return Drawer(self.networks.generator, self.networks.options, self._lot, watch)

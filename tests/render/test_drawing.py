@@ -135,6 +135,29 @@ def test_when_not_even_one_picture_fits_the_error_stands() -> None:
         Drawer(Small(room=0), {}, 4)(np.zeros((1, 2), np.float32), [1])
 
 
+def test_memory_that_ends_in_front_of_the_batch_halves_the_lot_and_other_errors_stand() -> None:
+    class Prompting(Small):
+        def sample(self, condition_ND: np.ndarray, seeds: list[int], batch_size: int) -> np.ndarray:
+            if batch_size > self.room:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+            return super().sample(condition_ND, seeds, batch_size)
+
+    drawer = Drawer(Prompting(room=2), {}, 8)
+    assert drawer(np.zeros((3, 2), np.float32), [7, 8, 9])[:, 0, 0, 0].tolist() == [7, 8, 9]
+    assert drawer.lot == 2
+    with pytest.raises(ResourceError, match="not even one picture fits"):
+        Drawer(Prompting(room=0), {}, 4)(np.zeros((1, 2), np.float32), [1])
+    with pytest.raises(RuntimeError, match="illegal"):
+        Drawer(Broken(room=2), {}, 2)(np.zeros((1, 2), np.float32), [1])
+
+
+class Broken(Small):
+    """Its device fails."""
+
+    def sample(self, *_: Any, **__: Any) -> np.ndarray:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
 @pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
 def test_a_picture_of_arc2face_depends_on_no_neighbour_and_no_place_in_its_lot(golden: Path, dtype: str) -> None:
     before = torch.get_num_threads()

@@ -68,7 +68,8 @@ def test_ray_makes_the_same_on_two_nodes(cluster: Any, start: Start, make_run: M
 def test_a_node_killed_in_mid_shard_loses_nothing(
     cluster: Any, start: Start, synthface: Run, make_run: MakeRun
 ) -> None:
-    work = {"ids": 60, "per_id": 200, "shard_images": 4_000}  # several seconds a shard, so that its claim tells of images
+    # several seconds a shard, so that its claim tells of images
+    work = {"ids": 60, "per_id": 200, "shard_images": 4_000}
     run, whole = make_run(render=work), make_run("whole", render=work)
     env = {"RAY_ADDRESS": cluster.address}
     command = start("render", "--run", run, "--launcher", "ray", "--json", env=env)

@@ -22,8 +22,18 @@ def listing(folder: Path) -> list[str]:
     return sorted(str(path) for path in folder.rglob("*"))
 
 
-@pytest.mark.parametrize("name", recipes.available())
-def test_every_shipped_recipe_tells_its_cost_without_weights_and_people(
+# recipes of a training alone → the command that tells their cost
+TRAININGS = {
+    "casia-control": "train-fr",
+    "embedded-encoder": "train-fr",
+    "embedded-verifier": "train-fr",
+    "embedded-generator": "train-generator",
+    "train-arc2face": "train-generator",
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(recipes.available()) - set(TRAININGS)))
+def test_every_shipped_recipe_that_renders_tells_its_cost_without_weights_and_people(
     synthface: Run, tmp_path: Path, name: str
 ) -> None:
     told = synthface("render", "--recipe", name, "--run", "none", "--dry-run", "--images-per-second", 4, "--json")
@@ -35,6 +45,19 @@ def test_every_shipped_recipe_tells_its_cost_without_weights_and_people(
     assert content["shards_remaining"] == content["shards"] >= wanted / (4 * 60 * 5)
     assert content["bytes_of_shards"] == content["bytes_of_dataset"] > 5_000 * wanted
     assert any(lack.startswith("people: ") for lack in content["missing"])
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize(("name", "command"), TRAININGS.items())
+def test_a_recipe_of_a_training_alone_is_pointed_to_its_own_rehearsal(
+    synthface: Run, tmp_path: Path, name: str, command: str
+) -> None:
+    refused = synthface("render", "--recipe", name, "--run", "none", "--dry-run")
+    assert refused.code == 2
+    assert f"The recipe {name} renders nothing" in refused.err
+    assert f"`synthface {command} --dry-run`" in refused.err
+    told = synthface("render", "--recipe", name, "--run", "none", "--dry-run", "--ids", 5, "--per-id", 2, "--json")
+    assert told.json["images"] == 10
     assert listing(tmp_path) == []
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from render_run import rows_of
 
+from synthface import api, seeds
 from synthface import recipe as recipes
-from synthface import seeds
 from synthface.dataset import open_dataset
 from synthface.identity import identities, perturb, prior, sphere
 from synthface.identity.conditions import Guard
-from synthface.render import rendering
+from synthface.render import networks, rendering
 from synthface.render.dry import DryEncoder, DryGenerator
 from synthface.run import RunDirectory
 
@@ -136,6 +136,54 @@ def test_given_people_are_rendered_one_a_label(synthface: Run, world: Path, make
     embedding_BD = DryEncoder(64, 48).embed(np.stack([open_dataset(run / "dataset").image(i) for i in range(30)]))
     nearest = (embedding_BD @ (mean_ND / np.linalg.norm(mean_ND, axis=1, keepdims=True)).T).argmax(1)
     assert nearest.tolist() == np.repeat(np.arange(10), 3).tolist()
+
+
+def ten_people(world: Path, tmp_path: Path) -> Path:
+    """Embeddings of ten people, three rows each."""
+    with np.load(world / "people.npz") as file:
+        np.savez(tmp_path / "ten.npz", embeddings=file["embeddings"][:30], labels=file["labels"][:30])
+    return tmp_path / "ten.npz"
+
+
+GROUPS = [{"ids": 4, "per_id": 9}, {"ids": 10, "per_id": 2}]
+LENIENT = {"min_center_similarity": 0.4, "max_duplicate_similarity": None}
+
+
+def test_given_people_replace_the_recipes_groups(
+    synthface: Run, world: Path, make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run(gate=LENIENT, render={"groups": GROUPS})
+    content = synthface("render", "--identities", ten_people(world, tmp_path), "--run", run, "--json").json
+    assert (content["identities"], content["images_wanted"]) == (10, 60)
+
+
+def test_given_people_are_understood_in_python_as_on_the_command_line(
+    synthface: Run, world: Path, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, ten = make_run(gate=LENIENT, render={"groups": GROUPS}), ten_people(world, tmp_path)
+    dataset = api.render(run, identities=ten.name, per_id=3)
+    assert (dataset.num_classes, len(dataset)) == (10, 30)
+    settings = recipes.load(run / "recipe.yaml").render
+    assert (settings.identities, settings.ids, settings.groups) == (str(ten), 10, ())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = synthface("render", "--run", run, "--json").json
+    assert (again["dataset_identities"], again["shards"]["made_now"]) == (10, 0)
+
+
+def test_without_named_devices_the_cut_is_for_those_that_are_there(
+    synthface: Run, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "default_devices", lambda _: ("cpu", "cpu"))
+    run = make_run(render={"shard_images": None, "measure_seconds": 0.2})
+    told = synthface("render", "--run", run, "--dry-run", "--json").json
+    assert told["devices"] == ["cpu", "cpu"]
+    assert told["shards"] >= 8, "four a worker"
+    made = synthface("render", "--run", run, "--json")
+    assert made.json["workers"] == 2
+    assert made.json["shards"]["all"] == told["shards"]
+    assert "were measured on one device" in made.err
+    assert " on 2." in made.err
 
 
 def test_a_rehearsal_tells_what_it_takes_and_writes_nothing(synthface: Run, make_run: MakeRun) -> None:
