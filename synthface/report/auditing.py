@@ -20,10 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface import files
-from synthface.errors import InputError, UsageError
+from synthface.encoder import open_detector
+from synthface.encoder.faces import FaceFinder
+from synthface.errors import InputError, MissingWeightsError, UsageError
 from synthface.identity import audit as identity_audit
 from synthface.identity import audit_balance, audit_rates, audit_spread
 from synthface.identity.audit import Audit
+from synthface.progress import say
 from synthface.recipe import Recipe
 from synthface.report import demographics as groups
 from synthface.report import figures, looks, material, networks, tables, worst_pairs
@@ -135,7 +138,7 @@ def _content(
         "style_recall": None,
         "networks": None,
     }
-    content["looks"] = _looks(recipe, data, table, measured)
+    content["looks"] = _looks(recipe, data, table, measured, wish)
     content["input_output"] = likeness
     content["demographics"] = _demographics(wish, measured, identity_N)
     if wish.same_people:
@@ -180,8 +183,11 @@ def _manifest(dataset: Path, data: Material, measured: Audit) -> tuple[pyarrow.T
     return table, table["identity"].to_numpy().astype(np.int64)
 
 
-def _looks(recipe: Recipe, data: Material, table: pyarrow.Table | None, measured: Audit) -> dict[str, Any]:
-    """Proxy → its spread, or None where nothing is known; `images`: how many pictures' pixels were looked at."""
+def _looks(recipe: Recipe, data: Material, table: pyarrow.Table | None, measured: Audit, wish: Wish) -> dict[str, Any]:
+    """Proxy → its spread, or None where nothing is known; `images`: how many pictures' pixels were looked at.
+
+    `pose_from`: the manifest, which tells of every picture, or the recipe's detector, which searches those `images`.
+    """
     columns: dict[str, NDArray[np.floating]] = {}
     class_N = measured.people.class_N
     row_M = audit_rates.drawn_rows(len(data.rows), recipe.audit.looks, recipe.seed, "looks")
@@ -190,12 +196,28 @@ def _looks(recipe: Recipe, data: Material, table: pyarrow.Table | None, measured
         columns = looks.look_at(lambda rows: data.crops(rows, _CROP), row_M)
     for name in looks.Look._fields:
         found[name] = audit_balance.measured(columns[name], class_N[row_M], *_RANGES[name]) if columns else None
-    known = {} if table is None else looks.from_manifest(table)
-    for name in ("yaw", "pitch", "roll", "mouth"):
+    known, pose_from = {} if table is None else looks.from_manifest(table), "manifest"
+    if data.sources is not None and all(np.isnan(value_N).all() for value_N in known.values()):
+        finder = _finder(recipe, wish)
+        known, pose_from = {}, "detector"
+        if finder is not None:
+            known, class_N = looks.search(lambda rows: data.crops(rows, _CROP), row_M, finder), class_N[row_M]
+    found["pose_from"] = pose_from if known else None
+    for name in looks.POSES:
         found[name] = audit_balance.measured(known[name], class_N, *_RANGES[name]) if known else None
     if found["tone"] is not None:
-        found["tones"] = _tones(columns["tone"], class_N[row_M])
+        found["tones"] = _tones(columns["tone"], measured.people.class_N[row_M])
     return found
+
+
+def _finder(recipe: Recipe, wish: Wish) -> FaceFinder | None:
+    """The recipe's face detector; None where it names none, or its weights are not here, which is said."""
+    try:
+        detector = open_detector(recipe.encoder, device=wish.device)
+    except MissingWeightsError as error:
+        say(f"Pose and expression are left out: {error.problem} {error.fix}")
+        return None
+    return None if detector is None else FaceFinder.from_recipe(detector, recipe.encoder)
 
 
 def _tones(angle_M: NDArray[np.floating], class_M: NDArray[np.int64]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def card(facts: Facts) -> str:
         arc2face=facts.recipe is not None and facts.recipe.generator.model == "arc2face",
         judge=tables.judge(facts.audit, mark="`") if facts.audit else "",
         links=links,
-        restricted=licences.restricted(links),
+        restricted=[(link.name, licences.reason(link)) for link in licences.restricted(links)],
         audit_table=tables.table(["figure", "value", "what it says"], tables.lines(facts.audit)) if facts.audit else "",
         balances=[(n, tables.table(["group", "people", "share", "pictures"], tables.group_rows(b))) for n, b in tables.balances(facts.audit)] if facts.audit else [],
         version=metadata.version("synthface"),

@@ -76,7 +76,7 @@ def gather(path: Path) -> Facts:
     if facts.fr is None:
         facts.missing.append("No recogniser was trained here, or its training has not ended: `synthface train-fr`.")
     facts.log = thinned(_lines(run.fr / "log.jsonl"))
-    for line in _lines(run.path / "generator" / "log.jsonl"):
+    for line in _lines(run.path / "generator-training" / "log.jsonl"):
         facts.generator_log.setdefault(str(line.get("stage", "generator")), []).append(line)
     facts.generator_log = {stage: thinned(lines) for stage, lines in facts.generator_log.items()}
     return facts

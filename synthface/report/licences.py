@@ -1,13 +1,17 @@
-"""Whose terms a dataset inherits: every network and file that had a part in it, with its licence and hash."""
+"""Whose terms a dataset inherits: every network, and the prior, that had a part in it, with its licence and hash."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from synthface import files
 from synthface.recipe import Recipe
 from synthface.zoo import CATALOGUE, needs, shipped
 
+_PRIOR = "prior.file"
 _ROLES = {
+    _PRIOR: "says how people differ: everybody in the pictures, and every variation, is drawn from it",
     "generator.model": "draws the pictures",
     "generator.base": "decodes them: autoencoder, tokenizer, scheduler",
     "generator.lora": "is merged into the generator",
@@ -17,6 +21,7 @@ _ROLES = {
     "encoder.detector": "finds the faces",
 }
 _HASHES = {
+    _PRIOR: "prior_sha256",
     "generator.model": "generator_sha256",
     "encoder.model": "encoder_sha256",
     "encoder.verifier": "verifier_sha256",
@@ -25,6 +30,10 @@ _HASHES = {
 _SHIPPED_TERMS = (
     "Ships with synthface; trained by this project on faces computed from an analytic model. No photograph of anybody had "
     "a part in it."
+)
+_OWN_PRIOR = (
+    "Fitted by whoever made the dataset on embeddings of real photographs; the terms of those photographs are not known to "
+    "synthface and must be stated by them."
 )
 _OWN_TERMS = "A file of whoever made the dataset; its terms are not known to synthface and must be stated by them."
 
@@ -44,7 +53,8 @@ def chain(recipe: Recipe, record: dict[str, Any]) -> list[Link]:
     """The links, in the order in which they touch a picture. record: run.json."""
     hashes = _hashes(record)
     values = {need.key: need.value for need in needs.needs(recipe) if need.key in _ROLES}
-    return [_link(key, values[key], hashes.get(_HASHES.get(key, "")) or None) for key in _ROLES if key in values]
+    links = [_link(key, values[key], hashes.get(_HASHES.get(key, ""))) for key in _ROLES if key in values]
+    return [_prior(recipe, hashes.get(_HASHES[_PRIOR])), *links]
 
 
 def restricted(links: list[Link]) -> list[Link]:
@@ -52,6 +62,14 @@ def restricted(links: list[Link]) -> list[Link]:
     return [
         link for link in links if link.licence is None or "non-commercial" in f"{link.licence} {link.terms}".lower()
     ]
+
+
+def reason(link: Link) -> str:
+    """Why a restricted link is one, in few words."""
+    if link.licence is None:
+        return "terms not known"
+    named = "non-commercial" in link.licence.lower()
+    return link.licence if named else f"{link.licence}, trained on data for non-commercial research"
 
 
 def hub_licence(links: list[Link]) -> str:
@@ -69,8 +87,18 @@ def _link(key: str, value: str, sha256: str | None) -> Link:
     return Link(value, _ROLES[key], None, _OWN_TERMS, None, sha256)
 
 
+def _prior(recipe: Recipe, sha256: str | None) -> Link:
+    """The prior's link: the one that ships, where the recipe means it and the recorded hash does not say otherwise."""
+    role, file = _ROLES[_PRIOR], recipe.prior.file
+    ours = shipped.FOLDER / shipped.PRIOR
+    suits = file is None and recipe.encoder.model in ("embedded", shipped.DRY) and ours.is_file()
+    if suits and sha256 in (None, files.sha256_file(ours)):
+        return Link(f"embedded ({_PRIOR})", role, "Apache-2.0", _SHIPPED_TERMS, None, sha256)
+    return Link("prior.safetensors" if file is None else Path(file).name, role, None, _OWN_PRIOR, None, sha256)
+
+
 def _hashes(record: dict[str, Any]) -> dict[str, str]:
-    """The hashes of weights that the record of rendering has."""
+    """The hashes of weights and prior that the record of rendering has."""
     stages = record.get("stages", {})
     decisive = stages.get("render", stages.get("pack", {})).get("decisive", {})
     return {name: value for name, value in decisive.items() if name in _HASHES.values() and isinstance(value, str)}

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface.encoder import align, pictures, pose
+from synthface.encoder.faces import FaceFinder
 from synthface.encoder.network import cores
 from synthface.errors import InputError
 from synthface.progress import Progress
@@ -26,6 +27,8 @@ Image = NDArray[np.uint8]
 _CHEEKS = ((30, 66, 43, 80), (69, 66, 82, 80))
 _GREY = 1.5  # colour, in CIELAB units, below which a picture is grey
 _BATCH = 1_024
+_SEARCHED = 64  # crops given to the detector together
+POSES = ("yaw", "pitch", "roll", "mouth")
 
 
 class Look(NamedTuple):
@@ -76,6 +79,35 @@ def look_at(fetch: Callable[[Sequence[int]], Sequence[Image | None]], index_M: N
     return {name: value_M3[:, column] for column, name in enumerate(Look._fields)}
 
 
+def search(
+    fetch: Callable[[Sequence[int]], Sequence[Image | None]], index_M: NDArray[np.int64], finder: FaceFinder
+) -> dict[str, NDArray[np.float64]]:
+    """POSES of these pictures as columns (M,), by the landmarks that a detector finds in the crops; NaN where it finds none.
+
+    fetch: numbers → crops or None. The same quantities as those of `from_manifest`.
+    """
+    value_M4 = np.full((len(index_M), len(POSES)), np.nan)
+    with Progress(len(index_M), "images", "looking for faces") as progress:
+        for start in range(0, len(index_M), _SEARCHED):
+            images = list(fetch(index_M[start : start + _SEARCHED].tolist()))
+            here = [k for k, image in enumerate(images) if image is not None]
+            faces = finder([image for image in images if image is not None])
+            for k, face in zip(here, faces, strict=True):
+                if face is not None:
+                    mouth = float(mouth_width(face.landmark_52[None])[0])
+                    value_M4[start + k] = (*pose.estimate(face.landmark_52), mouth)
+            progress.update(len(images))
+    return {name: value_M4[:, column] for column, name in enumerate(POSES)}
+
+
+def mouth_width(point_M52: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Distance of the mouth's corners over that of the eyes, (M,)."""
+    point_M52 = np.asarray(point_M52, np.float64)
+    eyes_M = np.linalg.norm(point_M52[:, 1] - point_M52[:, 0], axis=1)
+    ratio_M: NDArray[np.float64] = np.linalg.norm(point_M52[:, 4] - point_M52[:, 3], axis=1) / np.maximum(eyes_M, 1e-6)
+    return ratio_M
+
+
 def decoded(payload: pictures.Payload | Any, max_pixels: int, size: int | None = None) -> Image | None:
     """A picture, of `size` pixels where one is given, or None when it is damaged."""
     try:
@@ -110,7 +142,5 @@ def _mouth(column: Any) -> NDArray[np.float64]:
     ratio_N = np.full(len(column), np.nan)
     if known_N.any():
         flat = column.drop_null().combine_chunks().flatten().flatten()
-        point_M52 = np.asarray(flat.to_numpy(), np.float64).reshape(-1, 5, 2)
-        eyes_M = np.linalg.norm(point_M52[:, 1] - point_M52[:, 0], axis=1)
-        ratio_N[known_N] = np.linalg.norm(point_M52[:, 4] - point_M52[:, 3], axis=1) / np.maximum(eyes_M, 1e-6)
+        ratio_N[known_N] = mouth_width(np.asarray(flat.to_numpy(), np.float64).reshape(-1, 5, 2))
     return ratio_N

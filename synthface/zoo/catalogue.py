@@ -48,9 +48,11 @@ class Model:
 
 
 _ARC2FACE = ("FoivosPar/Arc2Face", "da2f1e9aa3954dad093213acfc9ae75a68da6ffd")
+_WEBFACE_TERMS = "WebFace42M, which its makers give for non-commercial research only"
 _ARC2FACE_TERMS = (
-    "MIT, as the authors' model card states. Trained on WebFace42M, FFHQ and CelebA-HQ, which have terms of their own; "
-    "the UNet and text encoder are fine-tuned from Stable Diffusion 1.5, whose OpenRAIL-M terms bind derivatives."
+    f"MIT, as the authors' model card states. Trained on {_WEBFACE_TERMS}, and on FFHQ and CelebA-HQ, which are given for "
+    "non-commercial use, too; the UNet and text encoder are fine-tuned from Stable Diffusion 1.5, whose OpenRAIL-M terms "
+    "bind derivatives."
 )
 _RAIL_TERMS = (
     "Open RAIL: use is free, also commercially, except for the harmful uses that its attachment lists (such as "
@@ -94,7 +96,7 @@ CATALOGUE: dict[str, Model] = {
             *_ARC2FACE,
             (File("arcface.onnx", 261_000_000),),
             "MIT",
-            "MIT, as the authors' model card states. Trained on WebFace42M, which has terms of its own.",
+            f"MIT, as the authors' model card states. Trained on {_WEBFACE_TERMS}.",
             weights="arcface.onnx",
         ),
         Model(

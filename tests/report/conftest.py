@@ -70,7 +70,21 @@ def complete(rendered: Path, encoder: Path, people: Path, tmp_path_factory: pyte
     )
     assert code == 1  # patches of colour are alike: the gate of leakage is not passed
     write_recogniser(run / "fr")
+    write_generator_log(run / "generator-training")
     return run
+
+
+def write_generator_log(folder: Path) -> None:
+    """log.jsonl as train-generator leaves it: two stages, the last line torn."""
+    from synthface.generator.training.log import StageLog
+
+    folder.mkdir()
+    for stage, steps in (("autoencoder", 30), ("denoiser", 900)):
+        with StageLog(folder / "log.jsonl", stage, 0) as log:
+            for step in range(1, steps + 1):
+                log.write(step, {"loss": 1 / step, "learning_rate": 1e-4, "images_per_second": 9.5})
+    with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
+        file.write('{"stage": "denoiser", "st')
 
 
 def write_recogniser(folder: Path) -> None:

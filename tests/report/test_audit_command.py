@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from report_samples import crop, jpeg, write_encoder
 
+from synthface.encoder import align, pose
+from synthface.encoder.scrfd import Detections
 from synthface.errors import InputError, UsageError
 from synthface.recipe import Recipe
 from synthface.report import auditing, demographics, material
@@ -117,6 +119,56 @@ def test_what_cannot_be_audited_is_told_in_a_sentence(
     result = synthface("audit", *arguments, "--encoder", encoder)
     assert result.code in (1, 2)
     assert told in result.err
+
+
+def test_where_no_manifest_tells_of_pose_the_recipes_detector_looks_for_it(
+    rendered: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`rendered` was made without a detector: its manifest has no landmarks."""
+    searched: list[int] = []
+
+    class Searcher:
+        """Sees the template in every second picture, once there is a margin around it."""
+
+        def __call__(self, images: Any, margin: float) -> list[Detections]:
+            if not margin:
+                return [Detections(np.empty((0, 4)), np.empty(0), np.empty((0, 5, 2)))] * len(images)
+            found = []
+            for _ in images:
+                searched.append(1)
+                points_N52 = align.TEMPLATE_52[None].astype(np.float32)[: len(searched) % 2]
+                found.append(
+                    Detections(np.zeros((len(points_N52), 4), np.float32), np.ones(len(points_N52)), points_N52)
+                )
+            return found
+
+    monkeypatch.setattr(auditing, "open_detector", lambda recipe, device: Searcher())
+    recipe = Recipe.model_validate(
+        {
+            "encoder": {"model": "dry", "verifier": str(encoder), "detector": "any", "padding": [0.0, 0.3]},
+            "audit": {"looks": 20},
+        }
+    )
+    found = auditing.audit(rendered / "dataset", recipe, Path("o"))["looks"]
+    assert found["pose_from"] == "detector"
+    assert len(searched) == 20
+    expected = {**pose.estimate(align.TEMPLATE_52)._asdict(), "mouth": 0.828}
+    for name, value in expected.items():
+        assert (found[name]["count"], found[name]["unknown"]) == (10, 10)
+        assert found[name]["mean"] == pytest.approx(value, abs=0.01)
+    assert "yaw" in Path("o/audit.md").read_text()
+    assert "looks.png" in json.loads(Path("o/audit.json").read_text())["figures"]
+
+
+def test_a_detector_whose_weights_are_not_here_costs_the_pose_alone(
+    rendered: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SYNTHFACE_MODELS", str(Path("empty").resolve()))
+    recipe = Recipe.model_validate({"encoder": {"model": "dry", "verifier": str(encoder), "detector": "scrfd"}})
+    found = auditing.audit(rendered / "dataset", recipe, Path("o"))["looks"]
+    assert found["yaw"] is found["mouth"] is found["pose_from"] is None
+    assert found["luminance"] is not None
+    assert "Pose and expression are left out" in capsys.readouterr().err
 
 
 def test_an_encoder_that_conditioned_the_pictures_is_called_so(people: Path, rendered: Path, encoder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import subprocess
@@ -14,11 +15,13 @@ import numpy as np
 import pytest
 import yaml
 
+from synthface import files
 from synthface.dataset import open_dataset
 from synthface.recipe import Recipe, load
 from synthface.report import card, licences
 from synthface.report.gather import gather
 from synthface.run import RunDirectory
+from synthface.zoo import shipped
 
 
 @pytest.fixture(scope="module")
@@ -188,15 +191,42 @@ def test_terms_follow_the_recipe() -> None:
     assert links["sd15-base"].licence == "CreativeML OpenRAIL-M"
     assert "non-commercial" in str(links["scrfd"].licence)
     assert licences.hub_licence(list(links.values())) == "other"
-    assert [link.name for link in licences.restricted(list(links.values()))] == ["scrfd"]
+    restricted = {link.name: licences.reason(link) for link in licences.restricted(list(links.values()))}
+    assert restricted == {
+        "prior.safetensors": "terms not known",
+        "arc2face": "MIT, trained on data for non-commercial research",
+        "arcface": "MIT, trained on data for non-commercial research",
+        "scrfd": "non-commercial research (insightface)",
+    }
 
 
 def test_the_demonstrations_terms_are_this_projects() -> None:
-    links = licences.chain(Recipe(), {"stages": {"render": {"decisive": {"generator_sha256": "ab" * 32}}}})
+    ours = files.sha256_file(shipped.FOLDER / shipped.PRIOR)
+    record = {"stages": {"render": {"decisive": {"generator_sha256": "ab" * 32, "prior_sha256": ours}}}}
+    links = licences.chain(Recipe(), record)
     assert {link.licence for link in links} == {"Apache-2.0"}
     assert licences.hub_licence(links) == "apache-2.0"
-    assert links[0].sha256 == "ab" * 32
+    hashes = {link.name: link.sha256 for link in links}
+    assert hashes["embedded (generator.model)"] == "ab" * 32
+    assert hashes["embedded (prior.file)"] == ours
     assert licences.restricted(links) == []
+
+
+def test_a_prior_of_ones_own_is_a_link_whose_terms_nobody_told() -> None:
+    named = licences.chain(Recipe.model_validate({"prior": {"file": "/data/vips.safetensors"}}), {})
+    assert (named[0].name, named[0].licence, named[0].sha256) == ("vips.safetensors", None, None)
+    record = {"stages": {"render": {"decisive": {"prior_sha256": "cd" * 32}}}}  # not the one that ships
+    of_the_run = licences.chain(Recipe(), record)
+    assert (of_the_run[0].name, of_the_run[0].sha256) == ("prior.safetensors", "cd" * 32)
+    assert "real photographs" in of_the_run[0].terms
+    assert licences.hub_licence(of_the_run) == "other"
+    assert licences.restricted(of_the_run) == of_the_run[:1]
+
+
+def test_the_card_names_the_prior_with_its_recorded_hash(text: str, complete: Path) -> None:
+    prior = json.loads((complete / "run.json").read_text())["stages"]["render"]["decisive"]["prior_sha256"]
+    (line,) = [line for line in text.splitlines() if line.startswith("| prior.safetensors |")]
+    assert f"SHA-256 `{prior}`" in line
 
 
 def test_a_file_of_ones_own_has_terms_that_nobody_told() -> None:
@@ -213,7 +243,10 @@ def test_a_card_of_the_public_weights_cites_the_paper(complete: Path) -> None:
     written = card.write_card(RunDirectory("run"), Path("run/dataset")).read_text()
     assert "@inproceedings{paraperas2024arc2face" in written
     assert "[sd15-base](https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5)" in written
-    assert "What limits the use of the pictures most: scrfd" in written
+    assert (
+        "What limits the use of the pictures most: prior.safetensors (terms not known), arc2face (MIT, trained"
+        in written
+    )
 
 
 def test_a_card_without_records_says_what_is_not_known(complete: Path) -> None:

@@ -68,7 +68,8 @@ def test_the_page_tells_what_the_records_tell(complete: Path, outline: Outline) 
     ):
         assert fact in text
     for chart in ("How alike two people are", "People found", "Likeness to the conditioning center", "Recogniser (ROC)",
-                  "Two pictures, by the verifier", "Nearest real person of every picture", "Loss of the recogniser"):  # fmt: skip
+                  "Two pictures, by the verifier", "Nearest real person of every picture", "Loss of the recogniser",
+                  "Loss of the generator, autoencoder", "Loss of the generator, denoiser"):  # fmt: skip
         assert chart in text
 
 
@@ -105,6 +106,7 @@ def test_the_same_directory_gives_the_same_page(complete: Path, page: str) -> No
         ("dataset/contact_sheet.png", ""),
         ("report/worst_pairs.png", ""),
         ("fr/log.jsonl", ""),
+        ("generator-training", ""),
     ],
 )
 def test_any_part_may_be_missing(complete: Path, removed: str, told: str) -> None:
@@ -166,6 +168,12 @@ def test_what_is_no_run_directory_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "empty", tmp_path / "nowhere"):
         with pytest.raises(InputError, match="is no run directory"):
             write_report(path)
+
+
+def test_the_generators_log_is_found_where_its_training_writes_it(complete: Path) -> None:
+    found = gather(complete).generator_log
+    assert {stage: log[-1]["step"] for stage, log in found.items()} == {"autoencoder": 30, "denoiser": 900}
+    assert [len(log) for log in found.values()] == [30, 400]
 
 
 def test_long_logs_are_thinned_to_means_and_end_where_they_ended() -> None:
