@@ -42,8 +42,15 @@ class Arc2Face:
     Attributes: `dimension` of the embeddings; `image_size`, pixels; `device`; `dtype` of UNet and autoencoder (the
     conditioner is float32 always: a prompt costs little and every step reads it).
 
-        generator = Arc2Face.from_pretrained("FoivosPar/Arc2Face", base="stable-diffusion-v1-5/stable-diffusion-v1-5")
-        picture_NHWC = generator.sample(embedding_ND, seeds=range(len(embedding_ND)))
+    The public weights are `from_pretrained("FoivosPar/Arc2Face", base="stable-diffusion-v1-5/stable-diffusion-v1-5")`;
+    `embedded` is the small generator that ships with the package:
+
+    >>> import numpy as np
+    >>> generator = synthface.Arc2Face.from_pretrained("embedded")
+    >>> embedding_1D = np.random.default_rng(0).standard_normal((1, generator.dimension))
+    >>> picture_1HWC = generator.sample(embedding_1D, seeds=[7], num_inference_steps=2)
+    >>> picture_1HWC.shape, picture_1HWC.dtype
+    ((1, 112, 112, 3), dtype('uint8'))
     """
 
     def __init__(
