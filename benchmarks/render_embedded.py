@@ -4,7 +4,8 @@ Two commands in processes of their own, `sample-ids` and `render`, then the reci
 fast as it can: one lot a core side by side, and one after another on all cores; the faster one is its own speed.
 
 `--stand-in` puts random weights of the shape of recipes/embedded-generator.yaml in the generator's place, which cost the
-same to compute, and opens the gate, which is judged all the same.
+same to compute, and opens the gate, which is judged all the same. `--long` renders 20,000 images as well, in a directory of
+their own: whether an image costs as much there as among 1,000.
 
     python benchmarks/render_embedded.py --keep
 """
@@ -32,6 +33,7 @@ from synthface.run import RunDirectory
 
 PER_ID = 10
 SHARD = 200  # images
+LONG = 20_000  # images, with --long
 ALONE_SECONDS = 15.0
 
 
@@ -112,6 +114,11 @@ def whole_way(run: Path, images: int, settings: list[str]) -> dict[str, Any]:
     }
 
 
+def cost(way: dict[str, Any]) -> float:
+    """Seconds a picture."""
+    return float(way["seconds"] / way["pictures_drawn"])
+
+
 def alone(run: Path) -> dict[str, Any]:
     """Pictures a second of the recipe's generator, doing nothing else."""
     import torch
@@ -162,6 +169,7 @@ def alone(run: Path) -> dict[str, Any]:
 def main() -> None:
     parser = measure.arguments(__doc__ or "")
     parser.add_argument("--images", type=int, default=1_000)
+    parser.add_argument("--long", action="store_true", help=f"{LONG:,} images as well")
     parser.add_argument("--stand-in", action="store_true", help="random weights in the generator's place")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     chosen = parser.parse_args()
@@ -170,12 +178,15 @@ def main() -> None:
         run = Path(folder) / "run"
         way = whole_way(run, chosen.images, settings)
         own = alone(run)
+        long = whole_way(Path(folder) / "long", LONG, settings) if chosen.long else None
     measure.report(
         "render_stand_in" if chosen.stand_in else "render_embedded",
         {
             "cores": available_cores(),
             "weights": "random, of the embedded generator's shape" if chosen.stand_in else "embedded",
             "whole_way": way,
+            "long": long,
+            "long_cost_ratio": None if long is None else round(cost(long) / cost(way), 3),
             "generator_alone": own,
             "share_of_its_speed": round(way["pictures_per_second"] / own["pictures_per_second"], 3),
             "targets": {"images_per_second": 8, "share": 0.8, "peak_mib": 4_096},
