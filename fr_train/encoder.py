@@ -19,7 +19,7 @@ from fr_train.models import TorchEmbedder
 from synthface import files
 from synthface.errors import InputError
 
-BATCH = {"cpu": 8, "cuda": 64}  # faces the network sees at once
+BATCH = {"cpu": 8, "cuda": 64}  # faces the network sees at once; on a CPU fewer only where the recipe asks for fewer
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,20 @@ class Provenance:
 
 
 class RecogniserEncoder:
-    """Aligned faces → embeddings. `dimension` d; `image_size` of the crops that it reads."""
+    """Aligned faces → embeddings. `dimension` d; `image_size` of the crops that it reads; `batch_size` on a GPU."""
 
-    def __init__(self, embedder: TorchEmbedder, dimension: int, provenance: Provenance) -> None:
+    def __init__(
+        self, embedder: TorchEmbedder, dimension: int, provenance: Provenance, batch_size: int = BATCH["cuda"]
+    ) -> None:
         self.embedder, self.dimension, self.provenance = embedder, dimension, provenance
         self.image_size = embedder.image_size
-        self.batch = BATCH[embedder.device.partition(":")[0]]
+        self.batch = min(batch_size, BATCH["cpu"]) if embedder.device == "cpu" else batch_size
 
     def embed(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(B, H, W, 3) uint8 RGB, aligned → (B, d) float32, not normalised. Crops of another size are resized.
 
-        Raises InputError for pictures of another type or shape, ResourceError when memory ends.
+        Raises InputError for pictures of another type or shape, ResourceError when memory ends, with the batch
+        that fits.
         """
         if image_BHWC.ndim != 4 or image_BHWC.shape[3] != 3 or image_BHWC.dtype != np.uint8:
             raise InputError(
@@ -61,14 +64,23 @@ class RecogniserEncoder:
         return embedding_BD
 
 
-def open_encoder(path: Path, device: str | None = None) -> RecogniserEncoder:
+def open_encoder(path: Path, device: str | None = None, batch_size: int = BATCH["cuda"]) -> RecogniserEncoder:
     """The recogniser in a checkpoint: ours, AdaFace's, CVLface's or insightface's. device None: a GPU if there is one.
 
+    batch_size: crops that the network sees at once on a GPU (`encoder.batch_size`); on a CPU eight, or this if it is less.
     Raises InputError for files that hold none, ResourceError for a device that is absent.
     """
     module, info = checkpoints.load_backbone(path)
-    embedder = TorchEmbedder(module, path.stem, info.color, info.image_size, devices.choose(device or "auto"))
-    return RecogniserEncoder(embedder, info.embedding_size, Provenance(str(path), files.sha256_file(path)))
+    embedder = TorchEmbedder(
+        module,
+        path.stem,
+        info.color,
+        info.image_size,
+        devices.choose(device or "auto"),
+        info.backbone,
+        batch_setting="encoder.batch_size",
+    )
+    return RecogniserEncoder(embedder, info.embedding_size, Provenance(str(path), files.sha256_file(path)), batch_size)
 
 
 def _sized(image_BHWC: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

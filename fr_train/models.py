@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fr_train import devices
 from synthface.errors import InputError, ResourceError, UsageError
+from synthface.progress import say
 
 if TYPE_CHECKING:
     from torch import nn
 
+_SETTING = "evaluate.batch_size"  # the recipe value that an error about the batch names
+
 
 class Embedder(Protocol):
-    """image_BHWC uint8 RGB, `image_size` square → embedding_BD float32, not normalised."""
+    """image_BHWC uint8 RGB, `image_size` square → embedding_BD float32, not normalised.
+
+    A call raises ResourceError when memory ends, with the batch that fits.
+    """
 
     name: str
     color: str  # rgb or bgr: what the network sees
@@ -29,6 +39,7 @@ class TorchEmbedder:
     """A PyTorch backbone. Runs in eval mode and float32, and leaves the module's mode as it was.
 
     `backbone` is the name by which the network can be built again, or a description where there is none.
+    `batch_setting` is the recipe value that decides the batch, for errors.
     """
 
     def __init__(
@@ -39,32 +50,29 @@ class TorchEmbedder:
         image_size: int = 112,
         device: str = "cpu",
         backbone: str = "one without a name",
+        batch_setting: str = _SETTING,
     ) -> None:
         import torch
 
         self.name, self.color, self.image_size, self.device = name, color, image_size, device
-        self.backbone = backbone
+        self.backbone, self.batch_setting = backbone, batch_setting
         self.module = module.to(device=device, memory_format=torch.channels_last)
 
     def __call__(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        import torch
-
         was_training = self.module.training
         self.module.eval()
         try:
-            with torch.inference_mode():
-                image_BCHW = torch.from_numpy(_ordered(image_BHWC, self.color)).to(self.device).permute(0, 3, 1, 2)
-                embedding_BD = self.module(image_BCHW.float().sub_(127.5).div_(127.5))
-                array: NDArray[np.float32] = embedding_BD.float().cpu().numpy()
-        except RuntimeError as error:
-            if not devices.is_out_of_memory(error):
-                raise
-            raise ResourceError(
-                f"{self.device} has no memory for a batch of {len(image_BHWC)} images.",
-                f"Try --set evaluate.batch_size={max(len(image_BHWC) // 2, 1)}.",
-            ) from error
+            return _within_memory(self._run, image_BHWC, self.device, self.batch_setting)
         finally:
             self.module.train(was_training)
+
+    def _run(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            image_BCHW = torch.from_numpy(_ordered(image_BHWC, self.color)).to(self.device).permute(0, 3, 1, 2)
+            embedding_BD = self.module(image_BCHW.float().sub_(127.5).div_(127.5))
+            array: NDArray[np.float32] = embedding_BD.float().cpu().numpy()
         return array
 
 
@@ -72,23 +80,14 @@ class OnnxEmbedder:
     """An ONNX recogniser in insightface's convention: (n, 3, s, s) in, one vector an image out.
 
     The input is (x − 127.5) / 127.5 unless the graph begins with a subtraction and a multiplication of its own, by which
-    insightface tells the networks of the MXNet time. Raises InputError for a file of another kind.
+    insightface tells the networks of the MXNet time. `device` is auto, cpu, cuda or cuda:N; auto goes to the CPU, and says
+    so, where onnxruntime's CUDA does not work. Raises InputError for a file of another kind, UsageError and
+    ResourceError for a device that cannot be meant or used.
     """
 
     def __init__(self, path: Path, color: str = "rgb", device: str = "cpu") -> None:
-        import onnxruntime
-
         self.name, self.color = path.stem, color
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        providers = _providers(device)
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-        except Exception as error:  # onnxruntime's errors have no common class but RuntimeError's siblings
-            raise InputError(
-                f"{path} cannot be opened as an ONNX network: {str(error).splitlines()[0]}.",
-                "The file is damaged or of another kind; download or export it again.",
-            ) from error
+        self._session, self.device = _open_session(path, device)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape
         if len(inputs) != 1 or len(shape) != 4 or shape[1] != 3 or inputs[0].type != "tensor(float)":
@@ -107,14 +106,17 @@ class OnnxEmbedder:
         self._normalises = _normalises_itself(path)
 
     def __call__(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return _within_memory(self._run, image_BHWC, self.device, _SETTING)
+
+    def _run(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         image_BCHW = _ordered(image_BHWC, self.color).transpose(0, 3, 1, 2).astype(np.float32)
         if not self._normalises:
             image_BCHW = (image_BCHW - np.float32(127.5)) / np.float32(127.5)
         if self._fixed_batch is None:
-            return self._run(image_BCHW)
+            return self._run_whole(image_BCHW)
         return self._run_fixed(image_BCHW, self._fixed_batch)
 
-    def _run(self, image_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run_whole(self, image_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
         (embedding_BD,) = self._session.run([self._output], {self._input: np.ascontiguousarray(image_BCHW)})
         return np.asarray(embedding_BD, dtype=np.float32)
 
@@ -122,7 +124,7 @@ class OnnxEmbedder:
         """For graphs exported with a fixed batch: pieces of that size, the last one filled up."""
         number = len(image_BCHW)
         filled = np.concatenate([image_BCHW, np.repeat(image_BCHW[-1:], -number % batch, axis=0)])
-        pieces = [self._run(filled[start : start + batch]) for start in range(0, len(filled), batch)]
+        pieces = [self._run_whole(filled[start : start + batch]) for start in range(0, len(filled), batch)]
         return np.concatenate(pieces)[:number]
 
 
@@ -130,7 +132,7 @@ def open_model(path: str | Path, color: str | None = None, device: str = "auto")
     """The recogniser in a checkpoint of ours, of AdaFace, CVLface or insightface, or in an ONNX file.
 
     `color` overrides the channel order that the file or its lineage states. Raises InputError for files that are
-    absent, damaged, unsafe or of another kind, ResourceError for a device that is absent.
+    absent, damaged, unsafe or of another kind, UsageError and ResourceError for a device that cannot be meant or is absent.
     """
     path = Path(path)
     if color not in (None, "rgb", "bgr"):
@@ -179,14 +181,75 @@ def _normalises_itself(path: Path) -> bool:
     )
 
 
-def _providers(device: str) -> list[str]:
-    """onnxruntime's names for a device; its CUDA is a package of its own."""
+def _open_session(path: Path, device: str) -> tuple[Any, str]:
+    """onnxruntime's session, and where it runs: cpu, cuda or cuda:N."""
+    providers = devices.onnx_providers(device)
+    session = _session(path, providers)
+    if providers[0] == "CPUExecutionProvider":
+        return session, "cpu"
+    if "CUDAExecutionProvider" in session.get_providers():
+        return session, "cuda" if device == "auto" else device
+    if device != "auto":
+        raise ResourceError(
+            f"The device '{device}' was asked for, and onnxruntime cannot use it for {path}: its CUDA libraries did not "
+            "load, or there is no such GPU.",
+            "Install the CUDA and cuDNN versions that your onnxruntime-gpu needs, or choose cpu.",
+        )
+    say(f"onnxruntime found no GPU that it can use: {path.name} runs on the CPU.")
+    return session, "cpu"
+
+
+def _session(path: Path, providers: list[Any]) -> Any:
     import onnxruntime
 
-    cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    if device.startswith("cuda") and not cuda:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # it prints when it falls back to the CPU
+            session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # onnxruntime's errors have no common class
+        if devices.is_out_of_memory(error):
+            raise ResourceError(f"{path} does not fit into the memory of the device.", "Choose another one.") from error
+        raise InputError(
+            f"{path} cannot be opened as an ONNX network: {(str(error) or type(error).__name__).splitlines()[0]}.",
+            "The file is damaged or of another kind; download or export it again.",
+        ) from error
+    session.disable_fallback()  # a GPU that fails amid the work is an error, not a slower run
+    return session
+
+
+def _within_memory(
+    run: Callable[[NDArray[np.uint8]], NDArray[np.float32]], image_BHWC: NDArray[np.uint8], device: str, setting: str
+) -> NDArray[np.float32]:
+    """What `run` gives. When memory ends, halves the batch until it fits, and raises ResourceError with that batch."""
+    try:
+        return run(image_BHWC)
+    except Exception as error:  # onnxruntime's errors have no common class
+        if not devices.is_out_of_memory(error):
+            raise
+        cause = _released(error)
+    smaller = len(image_BHWC) // 2
+    while smaller:
+        try:
+            run(image_BHWC[:smaller])
+        except Exception as error:
+            if not devices.is_out_of_memory(error):
+                raise
+            _released(error)
+            smaller //= 2
+        else:
+            break
+    if smaller:
         raise ResourceError(
-            f"The device '{device}' was asked for, and onnxruntime has no CUDA provider.",
-            "Install onnxruntime-gpu, or choose cpu.",
-        )
-    return ["CUDAExecutionProvider", "CPUExecutionProvider"] if cuda and device != "cpu" else ["CPUExecutionProvider"]
+            f"{device} has no memory for a batch of {len(image_BHWC)} images; one of {smaller} fits.",
+            f"Use --set {setting}={smaller}.",
+        ) from cause
+    raise ResourceError(
+        f"{device} has no memory for even one image.", "Close other programs, or choose another device with --device."
+    ) from cause
+
+
+def _released(error: Exception) -> Exception:
+    """The error without the variables of the frames that it passed: they hold what the failed batch had allocated."""
+    traceback.clear_frames(error.__traceback__)
+    return error

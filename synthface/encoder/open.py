@@ -7,6 +7,7 @@ group `synthface.encoders`: this room lies below the training code and does not 
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable
 from importlib import metadata
@@ -21,7 +22,7 @@ from synthface.recipe.people import EncoderRecipe
 from synthface.zoo import shipped
 
 ENTRY_POINTS = "synthface.encoders"
-Opener = Callable[[Path, str | None], Encoder]  # (file, device) → encoder
+Opener = Callable[..., Encoder]  # (file, device) → encoder; also given batch_size=… where it has that parameter
 _DEFAULT = EncoderRecipe()
 
 
@@ -36,7 +37,10 @@ def open_encoder(
     path = find(model)
     if path.suffix.lower() == ".onnx":
         return OnnxEncoder(Network(path, device), str(model), batch_size)
-    return _opener_for(path)(path, device)
+    opener = _opener_for(path)
+    if "batch_size" in inspect.signature(opener).parameters:
+        return opener(path, device, batch_size=batch_size)
+    return opener(path, device)
 
 
 def open_detector(recipe: EncoderRecipe, *, device: str | None = None, batched: bool | None = None) -> Detector | None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
-from fr_train import export, weights
-from fr_train.encoder import BATCH
+from fr_train import devices, export, weights
+from fr_train.encoder import BATCH, RecogniserEncoder
 from fr_train.models import OnnxEmbedder, TorchEmbedder, export_onnx, export_safetensors, open_model
 from synthface.encoder import open_encoder
-from synthface.errors import InputError, MissingWeightsError, UsageError
+from synthface.errors import InputError, MissingWeightsError, ResourceError, UsageError
+
+REAL_SESSION = onnxruntime.InferenceSession
 
 
 def faces(number: int, size: int = 112) -> np.ndarray:
@@ -100,6 +105,91 @@ def test_a_graph_exported_for_one_image_at_a_time_takes_any_number(
 
 
 @pytest.fixture
+def onnx(narrow: Callable[[str], nn.Module], tmp_path: Path) -> Path:
+    export.to_onnx(settled(narrow("small")), tmp_path / "small.onnx")
+    return tmp_path / "small.onnx"
+
+
+def test_onnx_runs_on_the_device_that_was_asked_for_or_says_why_not(
+    onnx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tpu", "cuda:one", "cpu:0", "cuda:"):
+        with pytest.raises(UsageError, match=f"There is no device '{name}'"):
+            open_model(onnx, device=name)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    assert devices.onnx_providers("auto") == ["CPUExecutionProvider"]
+    with pytest.raises(ResourceError, match=r"'cuda:1' was asked for, and onnxruntime has no CUDA.*onnxruntime-gpu"):
+        open_model(onnx, device="cuda:1")
+
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    for name, index in (("auto", 0), ("cuda", 0), ("cuda:1", 1)):
+        provider, options = devices.onnx_providers(name)[0]
+        assert (provider, options["device_id"]) == ("CUDAExecutionProvider", index)
+    assert devices.onnx_providers("cpu") == ["CPUExecutionProvider"]
+
+
+class Session:
+    """An onnxruntime session whose CUDA cannot be used: it runs on the CPU instead, and prints so."""
+
+    def __init__(self, content: str, options: Any, providers: list[Any]) -> None:
+        self.session = REAL_SESSION(content, options, providers=["CPUExecutionProvider"])
+        if len(providers) > 1:
+            print("EP Error when using CUDAExecutionProvider")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+
+def test_a_fall_back_to_the_cpu_does_not_go_unnoticed(
+    onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    with pytest.raises(ResourceError, match=r"'cuda:1' was asked for, and onnxruntime cannot use it for .*small\.onnx"):
+        open_model(onnx, device="cuda:1")
+    assert open_model(onnx, device="auto")(faces(2)).shape == (2, 16)
+    out, err = capsys.readouterr()
+    assert out == ""  # where --json speaks
+    assert "onnxruntime found no GPU that it can use: small.onnx runs on the CPU." in err
+    open_model(onnx, device="cpu")
+    assert capsys.readouterr().err == ""
+
+
+def holding(fits: int, embed: Callable[..., Any], error: Exception) -> Callable[..., Any]:
+    """`embed` on a device that has memory for so many images."""
+
+    def run(*arguments: Any) -> Any:
+        feeds = arguments[-1]
+        images = next(iter(feeds.values())) if isinstance(feeds, dict) else feeds
+        if len(images) > fits:
+            raise error
+        return embed(*arguments)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("fits", "words"),
+    [(5, "cpu has no memory for a batch of 12 images; one of 3 fits. Use --set evaluate.batch_size=3."),
+     (0, "cpu has no memory for even one image.")],
+)  # fmt: skip
+def test_when_memory_ends_the_batch_that_fits_is_told_of_onnx_too(onnx: Path, fits: int, words: str) -> None:
+    model: Any = open_model(onnx, device="cpu")
+    full = RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9")
+    model._session = SimpleNamespace(run=holding(fits, model._session.run, full))
+    with pytest.raises(ResourceError, match=re.escape(words)):
+        model(faces(12))
+    other = ValueError("of another kind")
+    model._session = SimpleNamespace(run=holding(fits, model._session.run, other))
+    with pytest.raises(ValueError, match="of another kind"):
+        model(faces(12))
+
+
+@pytest.fixture
 def recogniser(narrow: Callable[[str], nn.Module], tmp_path: Path) -> Path:
     path = tmp_path / "recogniser.safetensors"
     weights.save(path, settled(narrow("small")), backbone="small", color="rgb")
@@ -140,6 +230,26 @@ def test_crops_of_another_size_are_resized_and_other_arrays_refused(recogniser: 
     assert encoder.embed(faces(2, 64)).shape == (2, 16)
     with pytest.raises(InputError, match="The crops are float64"):
         encoder.embed(faces(2).astype(float))  # type: ignore[arg-type]
+
+
+def test_when_memory_ends_an_encoder_names_the_recipes_value_for_it(
+    recogniser: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder: Any = open_encoder(recogniser, device="cpu")
+    full = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+    monkeypatch.setattr(encoder.embedder.module, "forward", holding(3, encoder.embedder.module.forward, full))
+    words = "cpu has no memory for a batch of 8 images; one of 2 fits. Use --set encoder.batch_size=2."
+    with pytest.raises(ResourceError, match=re.escape(words)):
+        encoder.embed(faces(4))
+
+
+def test_the_recipes_batch_size_reaches_the_encoder(recogniser: Path) -> None:
+    usual: Any = open_encoder(recogniser, device="cpu")
+    fewer: Any = open_encoder(recogniser, device="cpu", batch_size=2)
+    assert (usual.batch, fewer.batch) == (BATCH["cpu"], 2)
+    np.testing.assert_allclose(fewer.embed(faces(5)), usual.embed(faces(5)), rtol=1e-3, atol=1e-4)
+    on_gpu = RecogniserEncoder(SimpleNamespace(device="cuda:1", image_size=112), 16, usual.provenance, 32)  # type: ignore[arg-type]
+    assert on_gpu.batch == 32
 
 
 def test_a_name_that_is_no_file_says_so() -> None:
