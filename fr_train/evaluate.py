@@ -28,38 +28,46 @@ def evaluate(
     seed: int = 0,
     plots: Path | None = None,
     training: TrainingImages | None = None,
+    only_named: bool = False,
 ) -> dict[str, Any]:
     """The figures of `model` on the `.bin` files and folders in `places`, shares in 0…1:
 
     {"model", "color", "benchmarks": {name: {"accuracy", "std", "ci95", "pairs", "threshold", "tar": {"1e-3": …}, …}},
-    "mean_accuracy", "absent": {name: where to get it}, "warnings": […]}, and "overlap" where `training` images are given.
+    "mean_accuracy", "beside": [name, …], "absent": {name: where to get it}, "warnings": […]}, and "overlap" where
+    `training` images are given. Of a folder the sets of the recipe's names come first; others that lie beside them are
+    measured, too (`only_named`: are not), and listed as "beside", for the mean is that of the named ones.
 
     Sets that are absent and warnings are also said on stderr. `plots` is a folder for ROC curves and similarity
     histograms. Raises InputError for sets that do not exist, are damaged or have fewer pairs than folds.
     """
     settings = settings or EvaluateRecipe()
-    found = benchmarks.find(places, settings.names)
+    found = benchmarks.find(places, settings.names, only_named=only_named)
     for name, where in found.absent.items():
         say(f"{benchmarks.title(name)} is absent: {where}.")
+    if found.beside:
+        say(f"Not among evaluate.names, so not in the mean: {', '.join(map(benchmarks.title, found.beside))}.")
     embedded: list[EmbeddedSet] = []
     warnings: list[str] = []
+    order: color_check.Verdict | None = None
     for path in found.sets.values():
         benchmark = bins.read(path)
         _check_size(benchmark, settings.folds)
         embedded.append(embed(model, benchmark, flip=settings.flip, batch_size=settings.batch_size))
-        warned = _folds_warning(embedded[-1], settings.folds)
-        warnings += [warned] if warned else []
-        if len(embedded) == 1:
-            warned = color_check.warning(model, benchmark, settings.color_check_pairs, settings.batch_size)
-            warnings += [warned] if warned else []
-    for warned in warnings:
-        say(f"Warning: {warned}")
+        warned = [_folds_warning(embedded[-1], settings.folds)]
+        if order is None:  # the sets before could not tell
+            order = color_check.judge(model, benchmark, settings.color_check_pairs, settings.batch_size)
+            warned.append(None if order is None else order.warning)
+        warnings += [sentence for sentence in warned if sentence]
+    for sentence in warnings:
+        say(f"Warning: {sentence}")
     results = {one.name: measure(one.dist_N, one.issame_N, settings, seed) for one in embedded}
+    counted = [figures["accuracy"] for name, figures in results.items() if name not in found.beside]
     result: dict[str, Any] = {
         "model": model.name,
         "color": model.color,
         "benchmarks": results,
-        "mean_accuracy": float(np.mean([figures["accuracy"] for figures in results.values()])),
+        "mean_accuracy": float(np.mean(counted)),
+        "beside": found.beside,
         "absent": found.absent,
         "warnings": warnings,
     }

@@ -10,7 +10,7 @@ from fr_train import benchmarks
 
 def markdown(results: Sequence[dict[str, Any]]) -> str:
     """Accuracies in percent with their 95 % intervals, a row a model, and TAR at FAR below; mean ± std over models."""
-    blocks = [_accuracy_table(results), _tar_table(results)]
+    blocks = [_accuracy_table(results), _not_in_mean(results), _tar_table(results)]
     blocks += [_overlap_table(result["overlap"]) for result in results if "overlap" in result]
     return "\n\n".join(block for block in blocks if block)
 
@@ -28,6 +28,11 @@ def _accuracy_table(results: Sequence[dict[str, Any]]) -> str:
         cells = [_mean_and_std(spread["benchmarks"].get(name)) for name in names]
         rows.append([f"mean of {len(results)}", *cells, _mean_and_std(spread["mean_accuracy"])])
     return _table(["Accuracy, %", *map(benchmarks.title, names), "Mean"], rows)
+
+
+def _not_in_mean(results: Sequence[dict[str, Any]]) -> str:
+    beside = list(dict.fromkeys(name for result in results for name in result.get("beside", ())))
+    return f"Not in the mean: {', '.join(map(benchmarks.title, beside))}." if beside else ""
 
 
 def _tar_table(results: Sequence[dict[str, Any]]) -> str:

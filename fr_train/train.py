@@ -25,15 +25,18 @@ def train_and_evaluate(
     Gives what result.json holds: the training's facts, and the evaluation or None where there are no sets.
     `auto` goes on from the folder's checkpoint if there is one, `resume` demands one, `restart` removes what is there.
     A finished training is not repeated, only measured. Of several processes the first one measures; the others give
-    the training's facts.
+    the training's facts. result.json is written before the measuring, which may fail, and again with its table.
     """
     from fr_train.training.loop import train
 
     resume = _whether_to_resume(folder, go_on)
     result: dict[str, Any] = {"training": train(recipe.train, sources, folder, recipe.seed, resume)}
     if is_main_process():
+        path = folder / "result.json"
+        if not path.exists():  # whatever befalls the measuring, the training's facts are kept
+            files.write_json(path, {**result, "evaluation": None})
         result["evaluation"] = _evaluate(recipe, Path(result["training"]["model"]), benchmarks())
-        files.write_json(folder / "result.json", result)
+        files.write_json(path, result)
     return result
 
 
@@ -76,13 +79,12 @@ def _evaluate(recipe: Recipe, model: Path, place: Path | None) -> dict[str, Any]
     from fr_train import benchmarks, models
     from fr_train.evaluate import evaluate
 
-    if place is None or not place.exists():
-        named = "No folder of verification sets is named" if place is None else f"There is no folder {place}"
-        say(f"{named}, so the recogniser is not measured. Give evaluate.benchmarks=FOLDER with these sets:")
+    lack = benchmarks.lack(place)
+    if place is None or lack is not None:
+        say(f"{lack}, so the recogniser is not measured. Give evaluate.benchmarks=FOLDER with these sets:")
         for name in recipe.evaluate.names:
-            say(
-                f"  {benchmarks.title(name)} ({name}.bin): {benchmarks.WHERE.get(name, 'not a set that is known here')}"
-            )
+            say(f"  {benchmarks.title(name)} ({name}.bin): {benchmarks.where(name)}")
         return None
     network = models.open_model(model, device=recipe.evaluate.device)
-    return evaluate(network, [place], recipe.evaluate, seed=recipe.seed)
+    own = recipe.evaluate.benchmarks is not None  # else it is the cache, where other recipes keep their sets, too
+    return evaluate(network, [place], recipe.evaluate, seed=recipe.seed, only_named=not own)

@@ -118,7 +118,7 @@ def _measure(
     from fr_train import models
     from fr_train.evaluate import evaluate
 
-    results = []
+    results, cached = [], False
     for index, path in enumerate(paths):
         network = models.open_model(path, color, recipe.evaluate.device)
         if [other.stem for other in paths].count(path.stem) > 1:
@@ -126,6 +126,7 @@ def _measure(
         if index == 0:
             for kind, file in written.items():
                 (models.export_onnx if kind == "onnx" else models.export_safetensors)(network, file)
+            cached = not places and recipe.evaluate.benchmarks is None  # where other recipes keep their sets, too
             places = places or (() if written else (_own_sets(recipe),))
         if not places:
             break
@@ -141,6 +142,7 @@ def _measure(
             seed=recipe.seed,
             plots=plots if plots is None or len(paths) == 1 else plots / f"{index}",
             training=training,
+            only_named=cached,
         )
         results.append(result)
     return results

@@ -73,10 +73,40 @@ def test_absent_sets_are_said_to_be_absent_with_where_to_get_them(
     assert "CFP-FP is absent: insightface's training archives carry it" in capsys.readouterr().err
 
 
+def test_named_sets_come_first_and_all_others_of_the_folder_after_them(
+    write_set: WriteSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alike = write_set(tmp_path / "lfw.bin", 20)
+    for name in ("agedb_30", "mine"):
+        (tmp_path / f"{name}.bin").write_bytes(alike.read_bytes())
+    other_pairs = write_set(tmp_path / "another.bin", 20, 300)
+    found = benchmarks.find([tmp_path], ["lfw", "calfw", "agedb_30"])
+    assert list(found.sets) == ["lfw", "agedb_30", "another", "mine"]
+    assert (list(found.absent), found.beside) == (["calfw"], ["another", "mine"])
+    assert benchmarks.find([tmp_path, other_pairs], ["lfw"]).beside == ["agedb_30", "mine"]  # asked for by its file
+    only = benchmarks.find([tmp_path], ["lfw", "calfw"], only_named=True)
+    assert (list(only.sets), list(only.absent), only.beside) == (["lfw"], ["calfw"], [])
+
+    class Blind(Colours):
+        """Tells people apart in sets of 20 pairs, and sees nothing in others."""
+
+        def __call__(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return super().__call__(image_BHWC) if len(image_BHWC) == 40 else np.ones((len(image_BHWC), 4), np.float32)
+
+    write_set(tmp_path / "another.bin", 30)
+    result = evaluate(Blind(), [tmp_path], QUICK)
+    assert list(result["benchmarks"]) == ["lfw", "agedb_30", "another", "mine"]
+    assert result["benchmarks"]["another"]["accuracy"] < 1
+    assert (result["mean_accuracy"], result["beside"]) == (1.0, ["agedb_30", "another", "mine"])
+    assert "not in the mean: AgeDB-30, another, mine." in capsys.readouterr().err
+    assert "Not in the mean: AgeDB-30, another, mine." in table.markdown([result])
+
+
 def test_a_folder_of_other_sets_and_single_files_are_taken_as_they_are(write_set: WriteSet, tmp_path: Path) -> None:
     mine, other = write_set(tmp_path / "mine.bin", 20), write_set(tmp_path / "b" / "other.bin", 20)
-    assert benchmarks.find([tmp_path], ["lfw"]) == benchmarks.Found({"mine": mine}, {})
-    assert benchmarks.find([other, mine], ["lfw"]).sets == {"other": other, "mine": mine}
+    found = benchmarks.find([tmp_path], ["lfw"])
+    assert (found.sets, list(found.absent), found.beside) == ({"mine": mine}, ["lfw"], [])
+    assert benchmarks.find([other, mine], ["lfw"]) == benchmarks.Found({"other": other, "mine": mine})
 
 
 def test_what_cannot_be_meant_as_a_set_is_a_sentence(write_set: WriteSet, tmp_path: Path) -> None:
@@ -135,23 +165,51 @@ def red_faces(tmp_path_factory: pytest.TempPathFactory) -> bins.VerificationSet:
 
 def test_a_network_that_gains_much_by_swapping_red_and_blue_is_warned_about(red_faces: bins.VerificationSet) -> None:
     wrong = Colours("mine", color="bgr", channels=(0,))
-    said = color_check.warning(wrong, red_faces, 80)
-    assert said is not None
-    assert "With red and blue swapped, mine separates the pairs of red better" in said
-    assert said.endswith("Try --color rgb.")
+    verdict = color_check.judge(wrong, red_faces, 80)
+    assert verdict is not None
+    assert verdict.warning is not None
+    assert "With red and blue swapped, mine separates the pairs of red better" in verdict.warning
+    assert verdict.warning.endswith("Try --color rgb.")
 
 
 @pytest.mark.parametrize("channels", [(0,), (0, 1, 2), (1,)])
 def test_a_network_in_its_own_order_is_not_warned_about(
     red_faces: bins.VerificationSet, channels: tuple[int, ...]
 ) -> None:
-    assert color_check.warning(Colours(channels=channels), red_faces, 80) is None
+    assert color_check.judge(Colours(channels=channels), red_faces, 80) == color_check.Verdict(None)
 
 
-def test_pairs_of_one_kind_and_no_pairs_tell_nothing_about_colours(red_faces: bins.VerificationSet) -> None:
+def grey(benchmark: bins.VerificationSet) -> bins.VerificationSet:
+    images = [jpeg(np.repeat(benchmark.image(index)[..., :1], 3, axis=2)) for index in range(len(benchmark.images))]
+    return bins.VerificationSet("grey", images, benchmark.issame_N)
+
+
+class Untaught(Colours):
+    """Gives every picture nearly the same embedding: it has learned nothing."""
+
+    def __call__(self, image_BHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        noise_BD = image_BHWC[:, ::16, ::16, 0].reshape(len(image_BHWC), -1) % 7
+        return (100 + noise_BD).astype(np.float32)
+
+
+def test_pairs_that_tell_nothing_about_colours_give_no_verdict(red_faces: bins.VerificationSet) -> None:
+    wrong = Colours(color="bgr", channels=(0,))
     same = bins.VerificationSet("same", red_faces.images[:4], np.array([True, True]))
-    assert color_check.warning(Colours(color="bgr", channels=(0,)), same, 80) is None
-    assert color_check.warning(Colours(color="bgr", channels=(0,)), red_faces, 0) is None
+    assert color_check.judge(wrong, same, 80) is None
+    assert color_check.judge(wrong, red_faces, 0) is None
+    assert color_check.judge(wrong, grey(red_faces), 80) is None
+    assert color_check.judge(Untaught(), red_faces, 80) is None
+
+
+def test_the_first_set_that_can_tell_decides_about_the_channel_order(
+    red_faces: bins.VerificationSet, tmp_path: Path
+) -> None:
+    for name, benchmark in (("a_grey", grey(red_faces)), ("b_red", red_faces), ("c_red", red_faces)):
+        bins.write(tmp_path / f"{name}.bin", benchmark.images, benchmark.issame_N.tolist())
+    settings = QUICK.model_copy(update={"color_check_pairs": 80, "names": ("a_grey", "b_red", "c_red")})
+    said = evaluate(Colours("mine", color="bgr", channels=(0,)), [tmp_path], settings)["warnings"]
+    assert len(said) == 1
+    assert "separates the pairs of b_red better" in said[0]
 
 
 def result_of(model: str, **accuracies: float) -> dict[str, Any]:

@@ -77,6 +77,41 @@ def test_without_sets_it_says_which_are_wanted_and_where_they_are(people: Path, 
     assert "LFW (lfw.bin): insightface's training archives carry it" in found.err
 
 
+def test_a_folder_without_sets_is_like_none(people: Path, tmp_path: Path, synthface: Run) -> None:
+    (tmp_path / "bins").mkdir()
+    found = synthface(*arguments(people, tmp_path / "run", "--benchmarks", tmp_path / "bins", "--json", epochs=1))
+    assert found.code == 0, found.err
+    assert found.json["evaluation"] is None
+    assert (
+        f"There is no verification set (*.bin) in {tmp_path / 'bins'}, so the recogniser is not measured." in found.err
+    )
+    assert "LFW (lfw.bin): insightface's training archives carry it" in found.err
+    assert json.loads((tmp_path / "run" / "fr" / "result.json").read_text()) == found.json
+
+
+def test_what_a_training_gave_is_written_before_it_is_measured(
+    people: Path, write_set: Callable[[Path, int], Path], tmp_path: Path, synthface: Run
+) -> None:
+    whole = write_set(tmp_path / "bins" / "lfw.bin", 40).read_bytes()
+    (tmp_path / "bins" / "lfw.bin").write_bytes(whole[:5_000])
+    again = arguments(people, tmp_path / "run", "--benchmarks", tmp_path / "bins", epochs=1)
+    torn = synthface(*again)
+    assert torn.code == 1
+    assert "is truncated or damaged" in torn.err
+    path = tmp_path / "run" / "fr" / "result.json"
+    kept = json.loads(path.read_text())
+    assert (kept["training"]["steps"], kept["evaluation"]) == (6, None)
+
+    (tmp_path / "bins" / "lfw.bin").write_bytes(whole)
+    assert synthface(*again).code == 0
+    measured = json.loads(path.read_text())
+    assert measured["evaluation"]["benchmarks"]["lfw"]["pairs"] == 40
+
+    (tmp_path / "bins" / "lfw.bin").write_bytes(whole[:5_000])
+    assert synthface(*again).code == 1
+    assert json.loads(path.read_text()) == measured  # an earlier table of the same training outlives a failure
+
+
 def test_computed_people_are_made_for_the_table_where_no_folder_is_named(
     people: Path, tmp_path: Path, synthface: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +125,9 @@ def test_computed_people_are_made_for_the_table_where_no_folder_is_named(
     made = tmp_path / "cache" / "benchmarks" / "parametric-20"
     assert sorted(file.name for file in made.iterdir()) == ["mixed.bin", "mixed.json"]
     before = (made / "mixed.bin").stat().st_mtime_ns
+    (made / "cross_pose.bin").write_bytes(
+        (made / "mixed.bin").read_bytes()
+    )  # a set of another recipe in the same cache
     measured = synthface("evaluate", tmp_path / "run" / "fr" / "model.pt", "--run", tmp_path / "run", "--json", *sets)
     assert measured.code == 0, measured.err
     assert measured.json["benchmarks"] == found.json["evaluation"]["benchmarks"]
