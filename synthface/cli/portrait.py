@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     "  synthface portrait me.jpg --n 8 --out portraits --recipe arc2face-0.5m\n"
     "  synthface portrait monday.jpg tuesday.jpg friday.jpg --average --out portraits\n"
     "  synthface portrait --between her.jpg him.jpg --n 7 --out between\n"
-    "  synthface portrait person.npz --n 16 --set generator.guidance_scale=2 --out portraits",
+    "  synthface portrait person.npz --n 16 --set generator.guidance_scale=2 --out portraits\n"
+    "  synthface portrait me.jpg --n 1 --recipe arc2face-0.5m --set generator.controlnet=arc2face-controlnet \\\n"
+    "      --control pose.png --out posed",
 )
 @click.argument("places", nargs=-1, metavar="[PHOTO|EMB]...", type=click.Path(path_type=Path))
 @click.option("--n", "count", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures of each person.")
@@ -49,6 +51,13 @@ if TYPE_CHECKING:
 @click.option(
     "--aligned", is_flag=True, help="The photographs are aligned crops: no detection (encoder.detector=null)."
 )
+@click.option(
+    "--control",
+    multiple=True,
+    metavar="PICTURE",
+    type=click.Path(path_type=Path),
+    help="What the ControlNet of generator.controlnet reads, such as a pose: once for all pictures, or N times.",
+)
 @click.option("--seed", type=int, help="Recipe value `seed`.")
 @click.option("--device", help="cpu, cuda or cuda:N. Default: a GPU where there is one.")
 @recipe_options
@@ -62,6 +71,7 @@ def command(
     average: bool,
     between: tuple[Path, Path] | None,
     aligned: bool,
+    control: tuple[Path, ...],
     seed: int | None,
     device: str | None,
     recipe_name: str | None,
@@ -75,6 +85,8 @@ def command(
         raise UsageError(
             "--between leads from one person to another.", "Leave --average out, and take --n of 2 or more."
         )
+    if len(control) not in (0, 1, count):
+        raise UsageError(f"{len(control)} control pictures for {count} pictures.", "Give one for all, or one for each.")
     recipe = resolve(recipe_name, overrides, RunDirectory(run_path), {"seed": seed})
     tell_of_demonstration(recipe.generator.model, recipe.encoder.model)
     if aligned:
@@ -85,7 +97,7 @@ def command(
     from synthface.generator import portrait
 
     files.make_directory(out)
-    studio = portrait.Studio(recipe, device)
+    studio = portrait.Studio(recipe, device, control)
     subjects = studio.subjects(between or places)
     if between:
         content = _between(studio, subjects, count, out)

@@ -23,6 +23,8 @@ from synthface.generator.device import (
     channels_last_helps,
     choose_device,
     choose_dtype,
+    compile_failed,
+    is_compile_failure,
     is_out_of_memory,
     out_of_memory,
 )
@@ -98,7 +100,8 @@ class Arc2Face:
     ) -> Arc2Face:
         """Reads a checkpoint in the official layout (see `layout`), every tensor of it or none.
 
-        model, base: folders or hub ids. controlnet: folder of a ControlNet. lora: update merged into the UNet.
+        All of these are folders, names of public models, or their hub ids; nothing is downloaded here. base: the Stable
+        Diffusion parts, where `model` lacks them. controlnet: for `control` pictures. lora: update merged into the UNet.
         vae: another autoencoder, such as the tiny one. channels_last (None: where it helps), fused_attention, compile:
         levers of speed, see docs/generator.md.
 
@@ -113,10 +116,10 @@ class Arc2Face:
             attend_plainly(unet)
         if lora is not None:
             merge_lora(unet, lora_file(lora), lora_scale)
-        autoencoder = load.load_vae(
-            parts.vae if vae is None else layout.local_folder(vae, ("*.json", "*.safetensors")), precision
-        )
-        control = None if controlnet is None else load.load_controlnet(Path(controlnet), precision)
+        autoencoder = load.load_vae(parts.vae if vae is None else layout.local_folder(vae, "autoencoder"), precision)
+        control = None
+        if controlnet is not None:
+            control = load.load_controlnet(layout.local_folder(controlnet, "controlnet"), precision)
         generator = cls(
             unet,
             autoencoder,
@@ -196,17 +199,21 @@ class Arc2Face:
         seeds: (N,) 64-bit numbers; a picture's noise is a function of its own seed alone.
         batch_size: pictures at once, None: all. fixed_batch_shape: fill the last batch up, so that on one CPU the
         bytes do not depend on how many pictures were asked for. guidance_scale 1 does without the unconditional half.
+        guidance_interval: noise levels, from and to, at which there is guidance; 1 is noise alone.
         control: (N or 1, side, side, 3) pictures for the ControlNet.
 
         Raises InputError for embeddings, seeds or control pictures that do not fit; ResourceError when the memory ends,
-        with the batch size that fits.
+        with the batch size that fits; SynthfaceError when torch.compile fails.
         """
         prompt_NLE = self.encode(condition_ND)
         seed_N, count = noise.checked(list(seeds)), len(prompt_NLE)
         if len(seed_N) != count:
             raise InputError(f"{len(seed_N)} seeds were given for {count} embeddings.", "Give one seed a picture.")
         if control is not None and self.controlnet is None:
-            raise UsageError("Control pictures were given, and no ControlNet.", "Load one with `controlnet=FOLDER`.")
+            raise UsageError(
+                "Control pictures were given, and no ControlNet.",
+                "Load one with `controlnet=`: `arc2face-controlnet`, once it is pulled, or a folder.",
+            )
         image_NCHW = None if control is None else control_tensor(control, count, self.image_size)
         settings = _Settings(
             scheduler,
@@ -233,6 +240,8 @@ class Arc2Face:
         try:
             return self._draw(batch, settings)
         except Exception as error:
+            if is_compile_failure(error):
+                raise compile_failed("the UNet", "generator.compile", error) from error
             if not is_out_of_memory(error):
                 raise
         # outside of the handler, whose traceback keeps the failed batch's tensors alive

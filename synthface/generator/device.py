@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from synthface.errors import ResourceError
+from synthface.errors import ResourceError, SynthfaceError, UsageError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DEVICE = re.compile(r"cpu|cuda(:[0-9]+)?")
 
 
 def choose_device(name: str | None) -> torch.device:
-    """The device `name`, or the first GPU, or the CPU. Raises ResourceError for a GPU that is not there."""
-    if name is None:
+    """The device `name`; `auto` and None are the first GPU, or the CPU.
+
+    Raises UsageError for what names no device, ResourceError for a GPU that is not there.
+    """
+    if name is None or name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    if not _DEVICE.fullmatch(name):
+        raise UsageError(f"There is no device '{name}'.", "Choose auto, cpu, cuda or cuda:N.")
     device = torch.device(name)
     if device.type == "cuda":
         if not torch.cuda.is_available():
@@ -53,6 +60,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Both kinds: the GPU's own error, and the CPU allocator's RuntimeError."""
     return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def is_compile_failure(error: BaseException) -> bool:
+    """Whether torch.compile, not the network, failed."""
+    return type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+
+
+def compile_failed(what: str, setting: str, error: BaseException) -> SynthfaceError:
+    """The error to raise then. what: the network; setting: the recipe key that asks for compiling."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return SynthfaceError(
+        f"torch.compile failed on {what}: {reason}",
+        f"It needs a C++ compiler (and Triton on CUDA); or --set {setting}=false.",
     )
 
 

@@ -1,8 +1,8 @@
-"""Where the parts of a checkpoint lie: the official layout, as published, as trained here, or on the hub.
+"""Where the parts of a checkpoint lie: the official layout, as published or as trained here.
 
 MODEL/arc2face/     UNet                  config.json, diffusion_pytorch_model.safetensors
 MODEL/encoder/      text encoder or MLP   config.json, pytorch_model.bin or model.safetensors
-BASE/vae/           autoencoder           BASE is given, or MODEL/base, or MODEL itself
+BASE/vae/           autoencoder           BASE is given, or MODEL/base, or MODEL itself; `sd15-base` of the public ones
 BASE/tokenizer/     CLIP tokenizer        (not with an MLP)
 BASE/scheduler/     noise schedule
 MODEL/synthface.json                      only where trained here: dimension of the embedding
@@ -10,15 +10,15 @@ MODEL/synthface.json                      only where trained here: dimension of 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthface import zoo
 from synthface.errors import InputError, MissingWeightsError
 from synthface.zoo import shipped
+from synthface.zoo.catalogue import Role
 
 OFFICIAL_DIMENSION = 512
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FIX = "`synthface models pull` gets the public weights; docs/generator.md shows the layout."
 
 
@@ -35,17 +35,15 @@ class Layout:
 
 
 def find_layout(model: str | Path, base: str | Path | None = None) -> Layout:
-    """Finds every part of `model`, a folder, a hub id or the name of a shipped one; `base` has the Stable Diffusion parts.
+    """Finds every part of `model`, a folder, a hub id or a model's name; `base` has the Stable Diffusion parts.
 
-    Raises InputError that names the absent part, MissingWeightsError for a hub id that cannot be had.
+    Raises InputError that names the absent part, MissingWeightsError for what is not here.
     """
     if model in shipped.GENERATORS:
-        model = shipped.generator(str(model))
-    root = local_folder(model, ("arc2face/*", "encoder/*", "vae/*", "tokenizer/*", "scheduler/*", "synthface.json"))
-    if base is not None:
-        foundation = local_folder(base, ("vae/*", "tokenizer/*", "scheduler/*"))
+        root = shipped.generator(str(model))
     else:
-        foundation = root / "base" if (root / "base").is_dir() else root
+        root = local_folder(model, "generator")
+    foundation = base_of(root, base or zoo.base_for(model, "generator"))
     tokenizer = foundation / "tokenizer"
     return Layout(
         root=root,
@@ -57,24 +55,22 @@ def find_layout(model: str | Path, base: str | Path | None = None) -> Layout:
     )
 
 
-def local_folder(name: str | Path, patterns: tuple[str, ...]) -> Path:
-    """`name` itself when it is a folder, else the snapshot of that hub id, of which `patterns` are fetched.
+def base_of(root: Path, base: str | Path | None) -> Path:
+    """The folder with the Stable Diffusion parts: the one named, else `base` inside of the checkpoint, else itself."""
+    if base is not None:
+        return local_folder(base, "base")
+    return root / "base" if (root / "base").is_dir() else root
 
-    The hub's own cache, HF_ENDPOINT and HF_HUB_OFFLINE are respected. Raises MissingWeightsError when neither is there.
+
+def local_folder(name: str | Path, *roles: Role) -> Path:
+    """The folder that `name` means: itself, a public model's that was pulled, or a repository's in the hub's cache.
+
+    Nothing is downloaded. Raises MissingWeightsError when it is not here.
     """
-    if Path(name).is_dir():
-        return Path(name)
-    if not isinstance(name, str) or Path(name).exists() or not _HUB_ID.fullmatch(name):
-        raise MissingWeightsError(f"There is no folder {name} with a generator.", _FIX)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(patterns)))
-    except Exception as error:  # the hub client's errors differ between its versions
-        reason = str(error).strip().splitlines()[0].rstrip(".:") if str(error).strip() else type(error).__name__
-        raise MissingWeightsError(
-            f"{name} is no folder here and cannot be had from the hub: {reason}.", _FIX
-        ) from error
+    folder = zoo.find(name, *roles)
+    if not folder.is_dir():
+        raise MissingWeightsError(f"{name} is a file where a folder of weights was expected.", _FIX)
+    return folder
 
 
 def _part(folder: Path, name: str, what: str) -> Path:

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from synthface import zoo
 from synthface.errors import InputError
 from synthface.generator import weights
-from synthface.generator.layout import local_folder
 
 _STEMS = ("pytorch_lora_weights",)
 _MATRIX = re.compile(
@@ -25,10 +25,9 @@ _MATRIX = re.compile(
 
 
 def lora_file(name: str | Path) -> Path:
-    """The weight file behind a file, a folder or a hub id."""
-    if Path(name).is_file():
-        return Path(name)
-    return weights.find_weights(local_folder(name, ("*.safetensors",)), _STEMS)
+    """The weight file behind a file, a folder, a public model's name or a hub id."""
+    place = zoo.find(name, "lora")
+    return place if place.is_file() else weights.find_weights(place, _STEMS)
 
 
 def merge_lora(unet: Any, path: Path, scale: float = 1.0) -> int:

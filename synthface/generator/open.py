@@ -5,28 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from synthface import zoo
 from synthface.generator import layout
 from synthface.generator.arc2face import Arc2Face
 from synthface.generator.lora import lora_file
 from synthface.recipe.pictures import GeneratorRecipe
-from synthface.zoo import shipped
-
-_BASE_OF = {"arc2face": "sd15-base"}  # the published checkpoint has no autoencoder, tokenizer and schedule of its own
 
 
-def open_generator(recipe: GeneratorRecipe, device: str | None = None) -> Arc2Face:
+def open_generator(recipe: GeneratorRecipe, device: str | None = None, *, steered: bool = False) -> Arc2Face:
     """The generator that `recipe` names: a shipped one, a public one that was pulled, a folder or a hub id.
 
-    Raises MissingWeightsError when it is not here, InputError when it is damaged, ResourceError without the device.
+    steered: with the recipe's ControlNet. Raises MissingWeightsError when it is not here, InputError when it is damaged,
+    ResourceError without the device.
     """
     return Arc2Face.from_pretrained(
-        *_model_and_base(recipe),
+        recipe.model,
+        recipe.base,
         dtype=recipe.dtype,
         device=device,
         conditioner=recipe.conditioner,
-        lora=_located(recipe.lora),
-        vae=_located(recipe.vae),
+        controlnet=recipe.controlnet if steered else None,
+        lora=recipe.lora,
+        vae=recipe.vae,
         channels_last=recipe.channels_last,
         fused_attention=recipe.fused_attention,
         compile=recipe.compile,
@@ -48,24 +47,12 @@ def sampling_options(recipe: GeneratorRecipe) -> dict[str, Any]:
 
 def places(recipe: GeneratorRecipe) -> list[tuple[str, Path]]:
     """(role, folder or file) of everything that `open_generator` would read; nothing is loaded."""
-    parts = layout.find_layout(*_model_and_base(recipe))
+    parts = layout.find_layout(recipe.model, recipe.base)
     found = [("unet", parts.unet), ("encoder", parts.encoder), ("scheduler", parts.scheduler), ("vae", parts.vae)]
     if recipe.vae is not None:
-        found[-1] = ("vae", layout.local_folder(zoo.locate(recipe.vae), ("*.json", "*.safetensors")))
+        found[-1] = ("vae", layout.local_folder(recipe.vae, "autoencoder"))
     if parts.tokenizer is not None:
         found.append(("tokenizer", parts.tokenizer))
     if recipe.lora is not None:
-        found.append(("lora", lora_file(zoo.locate(recipe.lora))))
+        found.append(("lora", lora_file(recipe.lora)))
     return found
-
-
-def _model_and_base(recipe: GeneratorRecipe) -> tuple[str, str | None]:
-    if recipe.model in shipped.GENERATORS:
-        model = str(shipped.generator(recipe.model))
-    else:
-        model = zoo.locate(recipe.model)
-    return model, _located(recipe.base or _BASE_OF.get(recipe.model))
-
-
-def _located(value: str | None) -> str | None:
-    return None if value is None else zoo.locate(value)

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.encoder import Encoder, align, open_detector, open_encoder
+from synthface.encoder import Encoder, align, open_detector, open_encoder, pictures
 from synthface.encoder.crops import CropMaker, Skipped
 from synthface.encoder.faces import FaceFinder
 from synthface.encoder.sources import Picture
-from synthface.errors import InputError
+from synthface.errors import InputError, UsageError
 from synthface.generator.arc2face import Arc2Face
 from synthface.generator.open import open_generator, sampling_options
 from synthface.identity import sphere
@@ -45,10 +45,18 @@ class Portrait:
 
 
 class Studio:
-    """Reads subjects, photographs them and compares the pictures, with the recipe's encoder and generator."""
+    """Reads subjects, photographs them and compares the pictures, with the recipe's encoder and generator.
 
-    def __init__(self, recipe: Recipe, device: str | None = None) -> None:
-        self.recipe = recipe
+    control: pictures for the recipe's ControlNet, one for all or one for each picture of a person.
+    """
+
+    def __init__(self, recipe: Recipe, device: str | None = None, control: Sequence[Path] = ()) -> None:
+        if control and recipe.generator.controlnet is None:
+            raise UsageError(
+                "Control pictures were given, and the recipe names no ControlNet.",
+                "Say --set generator.controlnet=arc2face-controlnet, or name a folder.",
+            )
+        self.recipe, self.control = recipe, control
         self.encoder: Encoder = open_encoder(recipe.encoder.model, device=device)
         self.detector = open_detector(recipe.encoder, device=device)
         self._device = device
@@ -58,7 +66,7 @@ class Studio:
     def generator(self) -> Arc2Face:
         """Loaded when it is needed first, after the subjects have been read."""
         if self._generator is None:
-            self._generator = open_generator(self.recipe.generator, self._device)
+            self._generator = open_generator(self.recipe.generator, self._device, steered=bool(self.control))
             if self._generator.dimension != self.encoder.dimension:
                 raise InputError(
                     f"The encoder {self.recipe.encoder.model} gives embeddings of {self.encoder.dimension}, and the "
@@ -84,9 +92,22 @@ class Studio:
 
     def draw(self, condition_ND: NDArray[np.float32], seeds: Sequence[int]) -> list[Portrait]:
         """A picture for each condition (N, d) and its seed."""
-        picture_NHWC = self.generator.sample(condition_ND, seeds, **sampling_options(self.recipe.generator))
+        picture_NHWC = self.generator.sample(
+            condition_ND, seeds, control=self._control_pictures(), **sampling_options(self.recipe.generator)
+        )
         units = self._embed(list(picture_NHWC))
         return [Portrait(*parts) for parts in zip(picture_NHWC, seeds, units, strict=True)]
+
+    def _control_pictures(self) -> NDArray[np.uint8] | None:
+        """(K, side, side, 3) uint8 in the generator's size; None without any. Raises InputError for one that is not square."""
+        if not self.control:
+            return None
+        found = [pictures.load(place, self.recipe.encoder.max_pixels) for place in self.control]
+        for place, picture_HWC in zip(self.control, found, strict=True):
+            if picture_HWC.shape[0] != picture_HWC.shape[1]:
+                height, width = picture_HWC.shape[:2]
+                raise InputError(f"{place} is {width}×{height}; a control picture is square.", "Crop it.")
+        return np.stack([align.resized(picture_HWC, self.generator.image_size) for picture_HWC in found])
 
     def _from_photograph(self, place: Path) -> Subject:
         maker = CropMaker(self.detector, self.recipe.encoder, self.encoder.image_size)
@@ -99,15 +120,15 @@ class Studio:
         unit_D = sphere.normalize(self.encoder.embed(crop.image_HWC[None]))[0]
         return Subject(place.stem, unit_D, crop.image_HWC)
 
-    def _embed(self, pictures: list[NDArray[np.uint8]]) -> list[NDArray[np.float32] | None]:
+    def _embed(self, drawn: list[NDArray[np.uint8]]) -> list[NDArray[np.float32] | None]:
         size = self.encoder.image_size
         if self.recipe.crop.align == "none" or self.detector is None:
-            crops = [align.resized(picture, size) for picture in pictures]
+            crops = [align.resized(picture, size) for picture in drawn]
             return list(sphere.normalize(self.encoder.embed(np.stack(crops))))
-        faces = FaceFinder.from_recipe(self.detector, self.recipe.encoder)(pictures)
+        faces = FaceFinder.from_recipe(self.detector, self.recipe.encoder)(drawn)
         return [
             None if face is None else sphere.normalize(self.encoder.embed(face.crop(picture, size)[None]))[0]
-            for picture, face in zip(pictures, faces, strict=True)
+            for picture, face in zip(drawn, faces, strict=True)
         ]
 
 
@@ -141,8 +162,8 @@ def contact_sheet(rows: Sequence[tuple[Subject | None, Sequence[Portrait]]]) -> 
         for subject, _ in rows
     ]
     with_inputs = any(subject is not None and subject.crop_HWC is not None for subject, _ in rows)
-    pictures = [
+    row_RNHWC = [
         np.stack([*([crop] if with_inputs else []), *(portrait.picture_HWC for portrait in drawn)])
         for crop, (_, drawn) in zip(first, rows, strict=True)
     ]
-    return sheet(np.stack(pictures))
+    return sheet(np.stack(row_RNHWC))

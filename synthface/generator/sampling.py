@@ -21,7 +21,9 @@ Control = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], dict[str, Any]]
 class Guidance:
     """Classifier-free guidance (Ho and Salimans 2022): ε = ε(∅) + scale · (ε(c) − ε(∅)).
 
-    `interval`: from and to which share of the steps it is on (Kynkäänniemi et al. 2024); elsewhere ε(c) is used.
+    `interval`: from and to which noise level it is on (Kynkäänniemi et al. 2024), the lower bound excluded, as there, unless
+    it is 0; elsewhere ε(c) is used. A level is a timestep as a share of the training's timesteps: 1 is noise alone. It grows
+    with σ under any schedule, and schedulers that choose their own σ give the timesteps of these.
     `batched`: both halves in one call of the UNet, or one after the other.
     """
 
@@ -29,11 +31,12 @@ class Guidance:
     interval: tuple[float, float] = (0.0, 1.0)
     batched: bool = True
 
-    def on(self, step: int, steps: int) -> bool:
+    def on(self, level: float) -> bool:
         if self.scale == 1.0:
             return False
         low, high = self.interval
-        return low <= step / steps < high or (high == 1.0 and step / steps >= low)
+        within = min(max(level, 0.0), 1.0)
+        return low < within <= high or (low == within == 0.0 < high)
 
 
 def denoise(
@@ -56,10 +59,11 @@ def denoise(
     empty_BLE = empty_1LE.to(unet.dtype).expand_as(prompt_BLE)
     both = torch.cat([empty_BLE, prompt_BLE])
     extra = step_arguments(scheduler, generators)
-    steps = len(scheduler.timesteps)
-    for step, timestep in enumerate(scheduler.timesteps):
+    training_timesteps = int(scheduler.config.num_train_timesteps)
+    levels = [timestep / training_timesteps for timestep in scheduler.timesteps.tolist()]
+    for timestep, level in zip(scheduler.timesteps, levels, strict=True):
         input_BCHW = scheduler.scale_model_input(latent_BCHW, timestep).to(unet.dtype)
-        if not guidance.on(step, steps):
+        if not guidance.on(level):
             noise_prediction = predict(unet, input_BCHW, timestep, prompt_BLE, control).float()
         else:
             if guidance.batched:

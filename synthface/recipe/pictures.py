@@ -25,7 +25,9 @@ class GeneratorRecipe(Section):
     num_inference_steps: int = decisive(25, "Denoising steps.", ge=1)
     guidance_scale: float = decisive(3.0, "Classifier-free guidance; 1 runs without the unconditional half.", ge=0.0)
     guidance_interval: tuple[float, float] = decisive(
-        (0.0, 1.0), "Share of the steps, from and to, during which guidance is on."
+        (0.0, 1.0),
+        "Noise levels, from and to, at which guidance is on: timestep / training timesteps, 1 is noise alone (Kynkäänniemi et "
+        "al. 2024).",
     )
     lora: str | None = decisive(
         None, "LoRA weights merged into the UNet (LCM-LoRA for few steps), a folder, file or hub id."
@@ -56,6 +58,11 @@ class GeneratorRecipe(Section):
         "last bits otherwise.",
     )
     compile: bool = free(False, "Compile the UNet with torch.compile.")
+    controlnet: str | None = free(
+        None,
+        "The ControlNet by which `portrait --control` steers, a name such as arc2face-controlnet, or a folder; render steers "
+        "by none.",
+    )
     vae_slice: int = free(0, "Pictures decoded at once by the VAE; 0: the whole batch.", ge=0)
 
     @model_validator(mode="after")
@@ -210,7 +217,8 @@ class GeneratorTrainingRecipe(Section):
         "finetune", "finetune: UNet and text encoder of `start_from`; scratch: small networks, from nothing."
     )
     start_from: str | None = decisive(
-        None, "finetune: folder or hub id in the layout of Stable Diffusion 1.5, or of Arc2Face to go on from it."
+        None,
+        "finetune: sd15, arc2face, or a folder in the layout of Stable Diffusion 1.5 or of Arc2Face to go on from.",
     )
     space: Literal["latent", "pixel"] = decisive("latent", "scratch: denoise an autoencoder's latents, or pixels.")
     conditioner: Literal["clip", "mlp"] = decisive("clip", "scratch: text encoder with the substituted token, or MLP.")

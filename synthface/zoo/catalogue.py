@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Role = Literal["generator", "base", "foundation", "encoder", "detector", "controlnet", "lora", "autoencoder", "metric"]
+
 
 @dataclass(frozen=True)
 class File:
@@ -28,10 +30,11 @@ class Model:
     """One entry: files of one repository at one revision. `weights` is the file or folder that a recipe value means.
 
     url: where the files lie when it is not the hub; they are named by their last part there, and `revision` is a release.
+    base: the entry with the Stable Diffusion parts that this one lacks.
     """
 
     name: str
-    role: Literal["generator", "base", "encoder", "detector", "controlnet", "lora", "autoencoder", "metric"]
+    role: Role
     summary: str
     repository: str
     revision: str
@@ -40,6 +43,7 @@ class Model:
     terms: str
     weights: str | None = None  # None: the entry's whole folder
     url: str | None = None
+    base: str | None = None
 
     @property
     def size(self) -> int | None:
@@ -54,6 +58,7 @@ _ARC2FACE_TERMS = (
     "non-commercial use, too; the UNet and text encoder are fine-tuned from Stable Diffusion 1.5, whose OpenRAIL-M terms "
     "bind derivatives."
 )
+_SD15 = ("stable-diffusion-v1-5/stable-diffusion-v1-5", "451f4fe16113bff5a5d2269ed5ad43b0592e9a14")
 _RAIL_TERMS = (
     "Open RAIL: use is free, also commercially, except for the harmful uses that its attachment lists (such as "
     "impersonation without consent); whoever passes the model or a derivative on passes these restrictions on."
@@ -75,6 +80,7 @@ CATALOGUE: dict[str, Model] = {
             ),
             "MIT",
             _ARC2FACE_TERMS,
+            base="sd15-base",
         ),
         Model(
             "arc2face-controlnet",
@@ -103,8 +109,7 @@ CATALOGUE: dict[str, Model] = {
             "sd15-base",
             "base",
             "Stable Diffusion 1.5: autoencoder, tokenizer and scheduler",
-            "stable-diffusion-v1-5/stable-diffusion-v1-5",
-            "451f4fe16113bff5a5d2269ed5ad43b0592e9a14",
+            *_SD15,
             (
                 File("vae/config.json", 547),
                 File(
@@ -121,6 +126,31 @@ CATALOGUE: dict[str, Model] = {
             ),
             "CreativeML OpenRAIL-M",
             _RAIL_TERMS,
+        ),
+        Model(
+            "sd15",
+            "foundation",
+            "Stable Diffusion 1.5: UNet and text encoder, from which train-generator starts",
+            *_SD15,
+            (
+                File("unet/config.json", 743),
+                File(
+                    "unet/diffusion_pytorch_model.safetensors",
+                    3_438_167_540,
+                    exact=True,
+                    sha256="19da7aaa4b880e59d56843f1fcb4dd9b599c28a1d9d9af7c1143057c8ffae9f1",
+                ),
+                File("text_encoder/config.json", 617),
+                File(
+                    "text_encoder/model.safetensors",
+                    492_265_874,
+                    exact=True,
+                    sha256="d008943c017f0092921106440254dbbe00b6a285f7883ec8ba160c3faad88334",
+                ),
+            ),
+            "CreativeML OpenRAIL-M",
+            _RAIL_TERMS,
+            base="sd15-base",
         ),
         Model(
             "lcm-lora",

@@ -1,27 +1,28 @@
-"""What a recipe names that is not here: public weights, shipped models, files and the prior."""
+"""What a recipe names that is not here: public weights, shipped models, files, folders of data and the prior."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from synthface.errors import MissingWeightsError
 from synthface.recipe import Recipe
-from synthface.zoo import places, shipped
-from synthface.zoo.catalogue import CATALOGUE
-
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+from synthface.zoo import names, places, shipped
+from synthface.zoo.catalogue import CATALOGUE, Role
 
 
 class Need(NamedTuple):
-    """A value of a recipe that stands for weights. shipped: names that come with the package → where they lie."""
+    """A value of a recipe that stands for weights; the name of a public model where it means one.
+
+    shipped: names that come with the package → where they lie. roles: of the public models that a hub id may mean there;
+    none where no hub id may stand.
+    """
 
     key: str
     value: str
     shipped: dict[str, str]
-    from_hub: bool  # whether a hub id may stand there
+    roles: tuple[Role, ...]
 
 
 class Lack(NamedTuple):
@@ -39,6 +40,8 @@ def missing_for(recipe: Recipe, prior: Path | None = None) -> list[Lack]:
         found = _lack(need)
         if found is not None:
             lacking.setdefault(found.subject, found)
+    for found in _data(recipe):
+        lacking.setdefault(found.subject, found)
     if (found := _prior(recipe, prior)) is not None:
         lacking[found.subject] = found
     return list(lacking.values())
@@ -52,20 +55,32 @@ def present_for(recipe: Recipe) -> list[str]:
 def needs(recipe: Recipe) -> Iterator[Need]:
     """Every value of `recipe` that stands for weights."""
     encoder, generator, training = recipe.encoder, recipe.generator, recipe.train_generator
-    base = generator.base or ("sd15-base" if generator.model == "arc2face" else None)
-    for key, value, names, from_hub in (
-        ("encoder.model", encoder.model, shipped.ENCODERS, False),
-        ("encoder.verifier", encoder.verifier, shipped.ENCODERS, False),
-        ("encoder.detector", encoder.detector, {}, False),
-        ("generator.model", generator.model, shipped.GENERATORS, True),
-        ("generator.base", base, {}, True),
-        ("generator.lora", generator.lora, {}, True),
-        ("generator.vae", generator.vae, {}, True),
-        ("train_generator.start_from", training.start_from, {}, True),
-        ("train_generator.upscaler", training.upscaler, {}, False),
-    ):
+    start: tuple[Role, ...] = ("foundation", "generator")
+    first = training.start_from if training.mode == "finetune" else None
+    scratch = training.mode == "scratch" and training.space == "latent"
+    wanted: tuple[tuple[str, str | None, dict[str, str], tuple[Role, ...]], ...] = (
+        ("encoder.model", encoder.model, shipped.ENCODERS, ()),
+        ("encoder.verifier", encoder.verifier, shipped.ENCODERS, ()),
+        ("encoder.detector", encoder.detector, {}, ()),
+        ("generator.model", generator.model, shipped.GENERATORS, ("generator",)),
+        ("generator.base", generator.base or names.base_for(generator.model, "generator"), {}, ("base",)),
+        ("generator.lora", generator.lora, {}, ("lora",)),
+        ("generator.vae", generator.vae, {}, ("autoencoder",)),
+        ("generator.controlnet", generator.controlnet, {}, ("controlnet",)),
+        ("train_generator.start_from", first, {}, start),
+        ("train_generator.start_from", names.base_for(first, *start), {}, ("base",)),
+        ("train_generator.upscaler", training.upscaler, {}, ()),
+        ("train_generator.vae.perceptual", training.vae.perceptual if scratch else None, shipped.ENCODERS, ()),
+        (
+            "train_generator.identity_encoder",
+            training.identity_encoder if training.identity_loss_weight else None,
+            shipped.ENCODERS,
+            (),
+        ),
+    )
+    for key, value, ours, roles in wanted:
         if value is not None and value != shipped.DRY:
-            yield Need(key, value, names, from_hub)
+            yield Need(key, names.named(value, *roles) or value, ours, roles)
 
 
 def models_of(recipe: Recipe) -> list[str]:
@@ -89,20 +104,25 @@ def _lack(need: Need) -> Lack | None:
         return None
     if Path(need.value).exists():
         return None
-    if need.from_hub and _HUB_ID.fullmatch(need.value):
-        if _in_hub_cache(need.value):
+    if need.roles and names.is_hub_id(need.value):
+        if names.in_hub_cache(need.value) is not None:
             return None
-        fix = f"fetched from the hub when first used; or put its folder here and say --set {need.key}=FOLDER"
+        fix = f"{names.fetching(need.value)}, or put its folder here and say --set {need.key}=FOLDER"
         return Lack(need.value, f"{need.key} names it; it is not here", fix)
     fix = f"check {need.key}; `synthface models list` shows the public models"
     return Lack(need.value, f"{need.key} names it; there is no such file", fix)
 
 
-def _in_hub_cache(repository: str) -> bool:
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}" / "snapshots"
-    return folder.is_dir() and any(folder.iterdir())
+def _data(recipe: Recipe) -> Iterator[Lack]:
+    """Folders of pictures that the recipe names and nobody can pull."""
+    for place in recipe.train.data:
+        if not Path(place).exists():
+            fix = "put the dataset there, or name yours with --data (train.data)"
+            yield Lack(place, "train.data names it; there is no such folder", fix)
+    sets = recipe.evaluate.benchmarks
+    if sets is not None and not Path(sets).exists():
+        fix = "put the verification sets there, or name yours with --benchmarks (evaluate.benchmarks)"
+        yield Lack(sets, "evaluate.benchmarks names it; there is no such folder", fix)
 
 
 def _prior(recipe: Recipe, own: Path | None) -> Lack | None:

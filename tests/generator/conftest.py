@@ -54,6 +54,20 @@ def stable_diffusion(checkpoint: Path) -> Path:
     return target
 
 
+@pytest.fixture
+def controlnet(tmp_path: Path, generator: Arc2Face) -> Path:
+    """A folder with a ControlNet of the golden UNet's shape, all of whose weights are random: fresh ones answer zero."""
+    import diffusers
+
+    torch.manual_seed(4)
+    network = diffusers.ControlNetModel.from_unet(generator.unet, conditioning_embedding_out_channels=(8, 16, 16, 16))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    network.save_pretrained(tmp_path / "controlnet")
+    return tmp_path / "controlnet"
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`faces/` with eight people, `encoder.onnx`, and `faces.npz`, which `synthface embed` made of them."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "arc2face"
@@ -55,6 +58,17 @@ def write_people(folder: Path, picture_NHWC: np.ndarray, each: int = 1) -> Path:
         for copy in range(each):
             cv2.imwrite(str(folder / f"{person:03d}" / f"{copy}.png"), picture[..., ::-1])
     return folder
+
+
+def pulled(monkeypatch: pytest.MonkeyPatch, root: Path, **folders: Path) -> None:
+    """Makes `root` the folder of the public weights, in which those named are copies of small networks."""
+    from synthface.zoo.catalogue import CATALOGUE
+
+    monkeypatch.setenv("SYNTHFACE_MODELS", str(root))
+    for name, folder in folders.items():
+        model = CATALOGUE[name]
+        shutil.copytree(folder, root / name / (model.weights or ""))
+        monkeypatch.setitem(CATALOGUE, name, replace(model, files=()))  # so that none is of another size
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:

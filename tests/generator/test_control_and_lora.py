@@ -8,27 +8,16 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from generator_samples import pulled
 from safetensors.torch import save_file
 
-from synthface.errors import InputError
+from synthface.errors import InputError, MissingWeightsError
 from synthface.generator import Arc2Face, noise
 from synthface.generator.control import control_by, control_tensor
 from synthface.generator.load import load_unet
 from synthface.generator.lora import lora_file, merge_lora
 from synthface.generator.sampling import Guidance, denoise
 from synthface.generator.schedule import make_scheduler
-
-
-@pytest.fixture
-def controlnet(checkpoint, generator):
-    """A folder with a ControlNet of the golden UNet's shape, all of whose weights are random: fresh ones answer zero."""
-    torch.manual_seed(4)
-    network = diffusers.ControlNetModel.from_unet(generator.unet, conditioning_embedding_out_channels=(8, 16, 16, 16))
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.02)
-    network.save_pretrained(checkpoint.parent / "controlnet")
-    return checkpoint.parent / "controlnet"
 
 
 def picture(seed, side=64):
@@ -77,6 +66,24 @@ def test_control_equals_diffusers_own_pipeline(checkpoint, controlnet, embedding
     plain = ours.sample(embedding_5D[:2], [1, 2], num_inference_steps=2)
     steered = ours.sample(embedding_5D[:2], [1, 2], num_inference_steps=2, control=control, control_scale=scale)
     assert not np.array_equal(plain, steered)
+
+
+def test_the_public_controlnet_is_found_by_its_name_and_an_absent_one_is_said(
+    checkpoint, controlnet, embedding_5D, monkeypatch
+):
+    options = {"dtype": "float32", "device": "cpu"}
+    pulled(monkeypatch, checkpoint.parent / "models", **{"arc2face-controlnet": controlnet})
+    drawn = [
+        Arc2Face.from_pretrained(checkpoint, controlnet=name, **options).sample(
+            embedding_5D[:1], [1], num_inference_steps=2, control=picture(0)
+        )
+        for name in (controlnet, "arc2face-controlnet", "FoivosPar/Arc2Face")
+    ]
+    assert np.array_equal(drawn[0], drawn[1])
+    assert np.array_equal(drawn[0], drawn[2])
+    for name in ("arc2face-controlnets", checkpoint / "nothing"):
+        with pytest.raises(MissingWeightsError, match="There is no folder or file"):
+            Arc2Face.from_pretrained(checkpoint, controlnet=name, **options)
 
 
 def test_one_control_picture_serves_all(checkpoint, controlnet, embedding_5D):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from generator_samples import mean_difference, patterns, tensors, write_people
+from generator_samples import mean_difference, patterns, pulled, tensors, write_people
 
 from synthface.errors import InputError, UsageError
 from synthface.generator import Arc2Face
@@ -67,6 +68,23 @@ def test_stable_diffusion_becomes_an_arc2face(synthface, pairs512, stable_diffus
     assert own.sample(np.eye(512)[:1], [1], num_inference_steps=2).shape == (1, 64, 64, 3)
 
 
+@pytest.mark.parametrize(
+    ("device", "code", "words"),
+    [
+        ("gpu", 2, "There is no device 'gpu'. Choose auto, cpu, cuda or cuda:N."),
+        ("cuda:1", 1, "The device cuda:1 was asked for and CUDA is not available here."),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_sentence(
+    synthface, pairs512, stable_diffusion, tmp_path, monkeypatch, device, code, words
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    done = synthface(*arguments(pairs512, tmp_path / "own", stable_diffusion, "--device", device))
+    assert (done.code, done.out) == (code, "")
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
 def test_an_arc2face_goes_on_without_a_cache_to_the_same_weights(synthface, pairs512, checkpoint, tmp_path):
     with_cache = synthface(*arguments(pairs512, tmp_path / "cached", checkpoint))
     more = ("--set", "train_generator.cache_latents=false", "--set", "train_generator.gradient_checkpointing=true")
@@ -102,14 +120,29 @@ def test_two_processes_learn_what_one_with_twice_the_batch_learns(synthface, pai
 
 
 class TestStart:
+    @pytest.mark.parametrize("name", ["sd15", "stable-diffusion-v1-5/stable-diffusion-v1-5", "arc2face"])
+    def test_public_weights_with_the_parts_that_they_lack(self, stable_diffusion, checkpoint, monkeypatch, name):
+        wanted = load_start(str(stable_diffusion), 64, 512)
+        shutil.rmtree(checkpoint / "base")
+        folders = {"arc2face": checkpoint, "sd15": stable_diffusion, "sd15-base": stable_diffusion.with_name("base")}
+        shutil.copytree(stable_diffusion, folders["sd15-base"])
+        for part in ("vae", "tokenizer", "scheduler"):
+            shutil.rmtree(stable_diffusion / part)
+        pulled(monkeypatch, checkpoint.parent / "models", **folders)
+        found = load_start(name, 64, 512)
+        for part in ("unet", "conditioner", "vae"):
+            state = getattr(found, part).state_dict()
+            for key, value in getattr(wanted, part).state_dict().items():
+                assert torch.equal(state[key], value)
+        assert found.schedule == wanted.schedule
+        assert found.tokenizer == checkpoint.parent / "models" / "sd15-base" / "tokenizer"
+
     def test_none(self):
         with pytest.raises(UsageError, match="needs networks to start from"):
             load_start(None, 64, 512)
 
     @pytest.mark.parametrize("part", ["unet", "text_encoder", "vae", "tokenizer", "scheduler"])
     def test_half_a_checkpoint(self, stable_diffusion, part):
-        import shutil
-
         shutil.rmtree(stable_diffusion / part)
         with pytest.raises(InputError, match=re.escape(f"no folder {part}/")):
             load_start(str(stable_diffusion), 64, 512)

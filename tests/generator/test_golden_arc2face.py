@@ -15,6 +15,7 @@ from synthface.generator.decode import decode
 from synthface.generator.sampling import Guidance, denoise
 from synthface.generator.schedule import make_scheduler
 
+HALF = {"bfloat16": (3e-2, 1e-2, 1.0), "float16": (3e-3, 1e-3, 0.1)}  # latents, pictures, mean grey levels of 255
 ARRAYS = 5e-6  # relative L2: prompts and pictures
 LATENTS = 1e-5  # relative L2: UNet output and latents
 
@@ -109,8 +110,33 @@ def test_pictures(generator, expected):
     assert relative(whole.permute(0, 2, 3, 1), expected["images_dpm25_cfg3"]) < ARRAYS
 
 
+@pytest.mark.parametrize("dtype", HALF)
+def test_half_precision_keeps_to_its_tolerance(expected, dtype):
+    half = Arc2Face.from_pretrained(GOLDEN / "checkpoint", dtype=dtype, device="cpu")
+    found = latents(half, expected, "DPMSolverMultistepScheduler", 25, 3.0)
+    with torch.inference_mode():
+        pictures = decode(half.vae, found).float().permute(0, 2, 3, 1).numpy()
+    of_latents, of_pictures, grey_levels = HALF[dtype]
+    assert relative(found, expected["latents_dpm25_cfg3"]) < of_latents
+    assert relative(pictures, expected["images_dpm25_cfg3"]) < of_pictures
+    assert 255 * np.abs(pictures - expected["images_dpm25_cfg3"]).mean() < grey_levels
+
+
+@pytest.mark.slow
+def test_a_compiled_unet_gives_the_same_latents(expected):
+    compiled = Arc2Face.from_pretrained(GOLDEN / "checkpoint", dtype="float32", device="cpu", compile=True)
+    found = latents(compiled, expected, "DPMSolverMultistepScheduler", 5, 3.0)
+    assert hasattr(compiled.unet, "_orig_mod"), "torch.compile was at work"
+    assert relative(found, expected["latents_dpm5_cfg3"]) < LATENTS
+    drawn = compiled.sample(expected["embeddings"], range(5), num_inference_steps=2)
+    assert drawn.shape == (5, 64, 64, 3)
+
+
 def test_latents_of_lcm_with_the_official_order_of_noise(generator, expected):
     seeded = torch.Generator("cpu").manual_seed(int(expected["lcm_seed"]))
+    drawn = torch.stack([torch.randn(expected["init_latents"].shape, generator=seeded) for _ in range(3)])
+    assert np.array_equal(drawn, expected["lcm_noise"]), "PyTorch's generator draws what it drew for the official code"
+    seeded.manual_seed(int(expected["lcm_seed"]))
     scheduler = make_scheduler("LCMScheduler", generator.schedule, 4, "cpu")
     assert scheduler.timesteps.tolist() == expected["timesteps_lcm4"].tolist()
     assert relative(latents(generator, expected, "LCMScheduler", 4, 1.0, seeded), expected["latents_lcm4"]) < LATENTS

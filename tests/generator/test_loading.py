@@ -10,10 +10,10 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from generator_samples import GOLDEN
+from generator_samples import GOLDEN, pulled
 from safetensors.torch import load_file, save_file
 
-from synthface.errors import InputError, MissingWeightsError, ResourceError, SynthfaceError
+from synthface.errors import InputError, MissingWeightsError, ResourceError, SynthfaceError, UsageError
 from synthface.generator import Arc2Face
 from synthface.generator.conditioning import MlpConditioner
 
@@ -188,9 +188,25 @@ def test_an_absent_gpu_is_said(checkpoint, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["/there/is/nothing", "nobody/no-such-model"])
-def test_what_is_neither_folder_nor_on_the_hub_is_said(name, monkeypatch):
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def test_what_is_neither_folder_nor_fetched_is_said(name):
     refused(name, name, MissingWeightsError)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:-1", "mps", "cpu cpu", ""])
+def test_what_names_no_device_is_said(checkpoint, name):
+    with pytest.raises(UsageError, match=f"There is no device '{name}'") as caught:
+        Arc2Face.from_pretrained(checkpoint, device=name)
+    assert caught.value.fix == "Choose auto, cpu, cuda or cuda:N."
+
+
+def test_public_models_are_found_by_name_and_by_hub_id(checkpoint, generator, embedding_5D, monkeypatch):
+    pulled(monkeypatch, checkpoint.parent / "models", arc2face=checkpoint, **{"sd15-base": checkpoint / "base"})
+    shutil.rmtree(checkpoint / "base")
+    for model, base in (
+        ("arc2face", None),
+        ("FoivosPar/Arc2Face", "stable-diffusion-v1-5/stable-diffusion-v1-5"),
+    ):
+        assert same_pictures(load(model, base=base), generator, embedding_5D)
 
 
 def test_an_mlp_takes_the_place_of_the_text_encoder(checkpoint, embedding_5D):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -130,6 +131,115 @@ def test_bad_input_is_one_sentence(synthface, studio, photographs, tmp_path, mon
     cv2.imwrite("wide.png", np.zeros((32, 64, 3), np.uint8))
     np.savez("other.npz", embeddings=np.ones((1, 9), np.float32))
     done = synthface("portrait", *given, "--n", 2, "--out", "out", *studio)
+    assert done.code == code
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.fixture(scope="module")
+def samples():
+    """The small networks of the encoder's tests."""
+    path = Path(__file__).parent.parent / "encoder" / "encoder_samples.py"
+    spec = importlib.util.spec_from_file_location("samples_of_the_encoder", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def detecting(studio, samples, tmp_path):
+    """Options of a studio whose detector takes bright squares for faces, in photographs and in what is drawn."""
+    values = {
+        "encoder.model": samples.write_encoder(tmp_path / "encoder.onnx"),
+        "encoder.detector": samples.write_detector(tmp_path / "detector.onnx"),
+        "encoder.detection_size": samples.DETECTOR_SIZE,
+        "crop.align": "detect",
+    }
+    return [*studio, *(part for key, value in values.items() for part in ("--set", f"{key}={value}"))]
+
+
+def test_faces_are_found_in_the_photograph_and_in_what_is_drawn(synthface, detecting, samples, tmp_path):
+    from synthface import recipe as recipes
+    from synthface.encoder import open_detector, open_encoder
+    from synthface.encoder.faces import FaceFinder
+
+    photograph = samples.write_jpeg(tmp_path / "bright.jpg", samples.dark_with_squares([(24, 24, 16)]))
+    values = dict(part.split("=", 1) for part in detecting if "=" in str(part))
+    for threshold in (0.05, 0.99):
+        more = ("--set", f"encoder.detection_threshold={threshold}", "--set", "encoder.padding=[0]")
+        done = synthface("portrait", photograph, "--n", 3, "--out", tmp_path / "out", "--json", *detecting, *more)
+        assert done.code == 0, done.err
+        (person,) = done.json["people"]
+        recipe = recipes.build({}, {
+            "encoder.detector": values["encoder.detector"], "encoder.detection_size": samples.DETECTOR_SIZE,
+            "encoder.detection_threshold": threshold, "encoder.padding": [0],
+        }).encoder  # fmt: skip
+        find = FaceFinder.from_recipe(open_detector(recipe, device="cpu"), recipe)
+        encoder = open_encoder(values["encoder.model"], device="cpu")
+
+        def unit(file, find=find, encoder=encoder):
+            picture = cv2.imread(str(file))[..., ::-1]
+            (face,) = find([picture])
+            return None if face is None else sphere.normalize(encoder.embed(face.crop(picture, 112)[None]))[0]
+
+        for entry in person["pictures"]:
+            found = unit(entry["file"])
+            if found is None:
+                assert entry["similarity"] is None
+            else:
+                assert entry["similarity"] == pytest.approx(float(found @ unit(photograph)), abs=1e-3)
+        similarities = [entry["similarity"] for entry in person["pictures"]]
+        assert (None in similarities) == (threshold > 0.9), "no noise is as bright as that"
+    told = synthface("portrait", photograph, "--n", 1, "--out", tmp_path / "out", *detecting, *more)
+    assert told.out.splitlines()[0].endswith("   no face")
+    assert "similarity to the input no face on average" in told.out
+
+
+def test_a_photograph_without_a_face_is_said(synthface, detecting, samples, tmp_path):
+    dark = samples.write_jpeg(tmp_path / "dark.jpg", samples.dark_with_squares([]))
+    done = synthface("portrait", dark, "--n", 1, "--out", tmp_path / "out", *detecting)
+    assert done.code == 1
+    assert "No face was found in" in done.err
+    assert "say --aligned" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_control_pictures_steer(synthface, studio, photographs, controlnet, tmp_path):
+    options = ["portrait", photographs[0], "--n", 2, *studio, "--json"]
+    steered = [*options, "--set", f"generator.controlnet={controlnet}"]
+    poses = photographs[2], photographs[3]
+
+    def drawn(out, command, *control):
+        done = synthface(*command, "--out", tmp_path / out, *(part for pose in control for part in ("--control", pose)))
+        assert done.code == 0, done.err
+        return [cv2.imread(entry["file"]) for entry in done.json["people"][0]["pictures"]]
+
+    plain, unsteered = drawn("plain", options), drawn("unsteered", steered)
+    one, both = drawn("one", steered, poses[0]), drawn("both", steered, *poses)
+    assert np.array_equal(plain, unsteered), "without control pictures the ControlNet has no part"
+    assert not np.array_equal(plain[0], one[0])
+    assert np.array_equal(one[0], both[0])
+    assert not np.array_equal(one[1], both[1])
+
+
+@pytest.mark.parametrize(
+    ("control", "code", "words"),
+    [
+        (["pose.png"], 2, "the recipe names no ControlNet"),
+        (["pose.png"] * 3, 2, "3 control pictures for 2 pictures. Give one for all"),
+        (["wide.png", "--set", "generator.controlnet=FOLDER"], 1, "wide.png is 64×32; a control picture is square"),
+        (["pose.png", "--set", "generator.controlnet=nowhere"], 1, "There is no folder or file nowhere"),
+    ],
+)
+def test_control_pictures_that_do_not_fit_are_refused(
+    synthface, studio, photographs, controlnet, tmp_path, monkeypatch, control, code, words
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(photographs[2], "pose.png")
+    cv2.imwrite("wide.png", np.zeros((32, 64, 3), np.uint8))
+    given = [word for place in control if place.endswith(".png") for word in ("--control", place)]
+    given += [word.replace("FOLDER", str(controlnet)) for word in control if not word.endswith(".png")]
+    done = synthface("portrait", photographs[0], "--n", 2, "--out", "out", *studio, *given)
     assert done.code == code
     assert words in done.err
     assert "Traceback" not in done.err

@@ -184,9 +184,10 @@ class _Counting:
         (Guidance(3.0), [4] * 10),
         (Guidance(1.0), [2] * 10),
         (Guidance(3.0, batched=False), [2] * 20),
-        (Guidance(3.0, interval=(0.0, 0.5)), [4] * 5 + [2] * 5),
-        (Guidance(3.0, interval=(0.2, 0.6)), [2] * 2 + [4] * 4 + [2] * 4),
-        (Guidance(3.0, interval=(0.5, 1.0)), [2] * 5 + [4] * 5),
+        # timesteps 999, 899, 799, 699, 599, 500, 400, 300, 200, 100 of 1,000
+        (Guidance(3.0, interval=(0.5, 1.0)), [4] * 5 + [2] * 5),
+        (Guidance(3.0, interval=(0.2, 0.6)), [2] * 4 + [4] * 4 + [2] * 2),
+        (Guidance(3.0, interval=(0.0, 0.5)), [2] * 5 + [4] * 5),
         (Guidance(3.0, interval=(0.0, 0.0)), [2] * 10),
     ],
 )
@@ -195,6 +196,25 @@ def test_guidance_costs_what_it_should(generator, guidance, rows):
     scheduler = make_scheduler("DPMSolverMultistepScheduler", generator.schedule, 10, "cpu")
     denoise(unet, scheduler, torch.zeros(2, 1, 2, 2), torch.zeros(2, 3, 4), torch.zeros(1, 3, 4), guidance)
     assert unet.rows == rows
+
+
+@pytest.mark.parametrize("name", ["DPMSolverMultistepScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler"])
+@pytest.mark.parametrize("karras", [False, True])
+def test_guidance_goes_by_the_noise_level_and_not_by_the_number_of_the_step(generator, name, karras):
+    config = {**generator.schedule, "use_karras_sigmas": karras}
+    scheduler = make_scheduler(name, config, 10, "cpu")
+    wanted = [4 if 200 < timestep <= 600 else 2 for timestep in scheduler.timesteps.tolist()]
+    unet = _Counting()
+    guidance = Guidance(3.0, interval=(0.2, 0.6))
+    denoise(unet, scheduler, torch.zeros(2, 1, 2, 2), torch.zeros(2, 3, 4), torch.zeros(1, 3, 4), guidance)
+    assert unet.rows == wanted
+    assert {2, 4} == set(wanted)
+
+
+@pytest.mark.parametrize("level", [-0.3, 0.0, 0.001, 0.999, 1.0, 1.2])
+def test_guidance_is_on_at_every_level_unless_told_otherwise(level):
+    assert Guidance(3.0).on(level)
+    assert not Guidance(3.0, interval=(0.0, 0.0)).on(level)
 
 
 def test_guidance_of_one_equals_no_guidance_and_zero_is_the_empty_prompt(generator, embedding_5D):
@@ -257,6 +277,19 @@ class TestOutOfMemory:
         with pytest.raises(ResourceError, match=match) as caught:
             generator.sample(embedding_5D, SEEDS, **FEW)
         assert "generator.batch_size=2" in caught.value.fix or rows == 1
+
+    def test_a_compiler_that_fails_is_one_sentence(self, generator, embedding_5D, monkeypatch):
+        from torch._dynamo.exc import TorchDynamoException
+
+        def forward(*_, **__):
+            raise TorchDynamoException("no working C++ compiler\nand how it was looked for")
+
+        monkeypatch.setattr(generator.unet, "forward", forward)
+        with pytest.raises(SynthfaceError, match=r"torch\.compile failed on the UNet: no working C") as caught:
+            generator.sample(embedding_5D[:1], [1], **FEW)
+        assert caught.value.fix.endswith("--set generator.compile=false.")
+        assert "\n" not in str(caught.value)
+        assert not isinstance(caught.value, ResourceError), "which is read as the end of the memory"
 
     def test_other_errors_are_not_hidden(self, generator, embedding_5D, monkeypatch):
         monkeypatch.setattr(generator.unet, "forward", lambda *_, **__: 1 / 0)

@@ -31,7 +31,17 @@ def test_every_model_states_source_revision_files_licence_and_terms() -> None:
             named = model.url and file.path.endswith(f"-{file.sha256}.pth")
             assert file.sha256 is None or whole or named
     roles = {model.role for model in CATALOGUE.values()}
-    assert roles == {"generator", "base", "encoder", "detector", "controlnet", "lora", "autoencoder", "metric"}
+    assert roles == {
+        "generator",
+        "base",
+        "foundation",
+        "encoder",
+        "detector",
+        "controlnet",
+        "lora",
+        "autoencoder",
+        "metric",
+    }
 
 
 def test_an_unknown_name_is_told() -> None:
@@ -55,6 +65,16 @@ def test_half_a_large_file_counts_as_missing_also_where_only_its_rounded_size_is
     with open(places.place(model, model.files[0]), "r+b") as file:
         file.truncate(200_000_000)
     assert [file.path for file in places.missing(model)] == ["arcface.onnx"]
+
+
+def fetched(cache: Path, repository: str) -> Path:
+    """What `hf download` leaves in the hub's cache."""
+    folder = cache / f"models--{repository.replace('/', '--')}"
+    snapshot = folder / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text("a" * 40)
+    return snapshot
 
 
 @pytest.fixture
@@ -114,15 +134,53 @@ def test_files_folders_and_hub_ids_are_looked_for(tmp_path: Path, monkeypatch: p
     chosen = recipe(**{
         "encoder.detector": "mine.onnx", "generator.base": "someone/sd", "generator.lora": "lora.safetensors",
         "prior.file": "prior.safetensors",
+        "train.data": ["faces"], "evaluate.benchmarks": "bins",
     })  # fmt: skip
     found = lacking(chosen)
-    assert set(found) == {"mine.onnx", "someone/sd", "lora.safetensors", "prior.safetensors"}
+    assert set(found) == {"mine.onnx", "someone/sd", "lora.safetensors", "prior.safetensors", "faces", "bins"}
     assert "check encoder.detector" in found["mine.onnx"].fix
-    assert "fetched from the hub when first used" in found["someone/sd"].fix
+    assert "`hf download someone/sd`" in found["someone/sd"].fix
+    assert (found["faces"].why, found["bins"].why) == (
+        "train.data names it; there is no such folder",
+        "evaluate.benchmarks names it; there is no such folder",
+    )
     for name in ("mine.onnx", "lora.safetensors", "prior.safetensors"):
         Path(name).touch()
-    (tmp_path / "hub" / "models--someone--sd" / "snapshots" / "abc").mkdir(parents=True)
+    for name in ("faces", "bins"):
+        Path(name).mkdir()
+    fetched(tmp_path / "hub", "someone/sd")
     assert lacking(chosen) == {}
+
+
+@pytest.mark.usefixtures("installed")
+def test_what_trains_a_generator_is_wanted_too(tmp_path: Path) -> None:
+    scratch = {"train_generator.mode": "scratch", "train_generator.resolution": 112}
+    chosen = recipe(**scratch, **{
+        "train_generator.vae": {"perceptual": "eye.safetensors"},
+        "train_generator.identity_loss_weight": 1.0, "train_generator.identity_encoder": "judge.safetensors",
+    })  # fmt: skip
+    assert set(lacking(chosen)) == {"eye.safetensors", "judge.safetensors"}
+    unused = {"train_generator.space": "pixel", "train_generator.identity_loss_weight": 0.0}
+    assert lacking(chosen) != lacking(recipe(**scratch, **unused)) == {}
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_hub_id_of_the_catalogue_is_the_model_at_its_pinned_revision() -> None:
+    of_hub = recipe(**{
+        "generator.model": "FoivosPar/Arc2Face", "generator.controlnet": "FoivosPar/Arc2Face",
+        "train_generator.start_from": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    })  # fmt: skip
+    named = recipe(**{
+        "generator.model": "arc2face", "generator.controlnet": "arc2face-controlnet", "train_generator.start_from": "sd15",
+    })  # fmt: skip
+    assert zoo.models_of(of_hub) == zoo.models_of(named) == ["arc2face", "sd15-base", "arc2face-controlnet", "sd15"]
+    assert lacking(of_hub) == lacking(named)
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_recipes_of_real_faces_and_of_the_generators_training_lack_what_they_name() -> None:
+    assert set(lacking(recipes.load("casia-control"))) == {"faces_webface_112x112"}
+    assert set(lacking(recipes.load("train-arc2face"))) == {"arcface", "scrfd", "sd15", "sd15-base", "prior"}
 
 
 def test_every_recipe_that_ships_is_understood() -> None:

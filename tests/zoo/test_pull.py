@@ -44,8 +44,7 @@ def test_a_pull_brings_every_file_and_records_source_size_and_hash(model: Model,
     for path, known in record["files"].items():
         assert known == {"size": len(content(model, path)), "sha256": hashlib.sha256(content(model, path)).hexdigest()}
     assert zoo.weights("tiny") == places.folder(model) / "net"
-    assert zoo.locate("tiny") == str(places.folder(model) / "net")
-    assert zoo.locate("some/folder") == "some/folder"
+    assert zoo.find("tiny") == places.folder(model) / "net"
     assert not list(places.folder(model).rglob("*.part"))
 
 

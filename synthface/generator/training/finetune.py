@@ -8,10 +8,14 @@ from typing import Any
 
 import torch
 
+from synthface import zoo
 from synthface.errors import InputError, UsageError
 from synthface.generator import load
 from synthface.generator.conditioning import ClipConditioner, load_conditioner, token_ids
-from synthface.generator.layout import find_layout, local_folder
+from synthface.generator.layout import base_of, find_layout, local_folder
+from synthface.zoo.catalogue import Role
+
+_ROLES: tuple[Role, ...] = ("foundation", "generator")
 
 
 @dataclass(frozen=True)
@@ -26,20 +30,18 @@ class Start:
 
 
 def load_start(name: str | None, resolution: int, dimension: int) -> Start:
-    """UNet and text encoder in float32 from a folder or hub id of either layout.
+    """UNet and text encoder in float32 from a folder, a public model's name or a hub id, of either layout.
 
     Raises UsageError without a name, InputError for half a checkpoint and for an encoder narrower than the embedding.
     """
     if name is None:
         raise UsageError(
             "Fine-tuning needs networks to start from.",
-            "Set train_generator.start_from to a Stable Diffusion 1.5 or Arc2Face checkpoint, or "
-            "train_generator.mode=scratch.",
+            "Set train_generator.start_from to sd15 (`synthface models pull sd15 sd15-base`), to a Stable Diffusion 1.5 or "
+            "Arc2Face checkpoint, or train_generator.mode=scratch.",
         )
-    root = local_folder(
-        name, ("unet/*", "text_encoder/*", "arc2face/*", "encoder/*", "vae/*", "tokenizer/*", "scheduler/*")
-    )
-    start = _arc2face(root) if (root / "arc2face").is_dir() else _stable_diffusion(root)
+    root, base = local_folder(name, *_ROLES), zoo.base_for(name, *_ROLES)
+    start = _arc2face(root, base) if (root / "arc2face").is_dir() else _stable_diffusion(root, base)
     if dimension > start.conditioner.width:
         raise InputError(
             f"Embeddings of {dimension} do not fit into the text encoder of {name}, which is {start.conditioner.width} "
@@ -55,8 +57,8 @@ def load_start(name: str | None, resolution: int, dimension: int) -> Start:
     return start
 
 
-def _arc2face(root: Path) -> Start:
-    parts = find_layout(root)
+def _arc2face(root: Path, base: str | None) -> Start:
+    parts = find_layout(root, base)
     return Start(
         load.load_unet(parts.unet, torch.float32),
         load_conditioner(parts.encoder, parts.tokenizer),
@@ -66,19 +68,26 @@ def _arc2face(root: Path) -> Start:
     )
 
 
-def _stable_diffusion(root: Path) -> Start:
-    for part in ("unet", "text_encoder", "vae", "tokenizer", "scheduler"):
-        if not (root / part).is_dir():
+def _stable_diffusion(root: Path, base: str | None) -> Start:
+    foundation = base_of(root, base)
+    for folder, part in (
+        (root, "unet"),
+        (root, "text_encoder"),
+        (foundation, "vae"),
+        (foundation, "tokenizer"),
+        (foundation, "scheduler"),
+    ):
+        if not (folder / part).is_dir():
             raise InputError(
-                f"{root} is half a checkpoint: it has no folder {part}/.",
+                f"{folder} is half a checkpoint: it has no folder {part}/.",
                 "Give one in the layout of Stable Diffusion 1.5, or of Arc2Face.",
             )
     text_encoder = load.load_text_encoder(root / "text_encoder")
-    ids = token_ids(root / "tokenizer", int(text_encoder.config.max_position_embeddings))
+    ids = token_ids(foundation / "tokenizer", int(text_encoder.config.max_position_embeddings))
     return Start(
         load.load_unet(root / "unet", torch.float32),
         ClipConditioner(text_encoder, *ids),
-        load.load_vae(root / "vae", torch.float32),
-        load.load_schedule(root / "scheduler"),
-        root / "tokenizer",
+        load.load_vae(foundation / "vae", torch.float32),
+        load.load_schedule(foundation / "scheduler"),
+        foundation / "tokenizer",
     )

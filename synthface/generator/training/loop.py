@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from synthface.errors import SynthfaceError
-from synthface.generator.device import is_out_of_memory, out_of_memory
+from synthface.generator.device import compile_failed, is_compile_failure, is_out_of_memory, out_of_memory
 from synthface.generator.training import checkpoints
 from synthface.generator.training.average import Average
 from synthface.generator.training.log import StageLog
@@ -82,7 +82,7 @@ class Training:
         """Trains from the checkpoint's step to the last; gives steps, seconds and the last loss.
 
         SIGTERM and SIGINT save a checkpoint and raise KeyboardInterrupt. Raises ResourceError when the memory ends, with
-        the batch that fits, SynthfaceError when the loss is no longer a number.
+        the batch that fits, SynthfaceError when the loss is no longer a number or torch.compile fails.
         """
         first, started, total = self.step, time.perf_counter(), self.stage.pace.steps
         facts: dict[str, Any] = {}
@@ -124,6 +124,8 @@ class Training:
         try:
             return self._step(stop)
         except Exception as error:
+            if is_compile_failure(error):
+                raise compile_failed(f"the {self.stage.name}", "train_generator.compile", error) from error
             if not is_out_of_memory(error):
                 raise
         # outside of the handler, whose traceback keeps the failed batch's tensors alive

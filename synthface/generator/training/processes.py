@@ -20,13 +20,14 @@ _PATIENCE = datetime.timedelta(days=2)  # the others wait while the first proces
 def make_accelerator(recipe: GeneratorTrainingRecipe) -> Any:
     """The accelerate.Accelerator of this process, which may be one of several.
 
-    Raises ResourceError when the device is absent, RecipeError for a precision that it has not.
+    Raises ResourceError when the device is absent, UsageError for what names none, RecipeError for a precision that it has
+    not.
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
     from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
-    device = choose_device(None if recipe.device == "auto" else recipe.device)
+    device = choose_device(recipe.device)
     AcceleratorState._reset_state()  # it is one a process, and would keep an earlier training's precision
     with _told_device(recipe.device):
         made: Any = Accelerator(
