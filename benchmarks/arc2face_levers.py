@@ -1,7 +1,8 @@
 """Every lever of the generator: what it gains, and what it does to the pictures.
 
 Without `--model` the networks are those of Arc2Face and Stable Diffusion 1.5 in shape, with random weights: the times are
-real, the effects those of arithmetic alone. With a trained generator (`--model synthface/embedded/generator --encoder
+real, the effects those of arithmetic alone. The tiny autoencoder and the LoRA of LCM are random as well, in the published
+shapes, so that what they cost is real and what they draw is nothing; the LoRA is merged as a user's is. With a trained generator (`--model synthface/embedded/generator --encoder
 embedded`) the effects mean something: difference of the pictures, similarity to the embedding that was asked for.
 
 A step and a decoding are timed apart; a picture of the lever's own number of steps takes steps × step + decoding.
@@ -13,6 +14,7 @@ The reference is float32, one picture at once, guidance at every step.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import tempfile
 import time
@@ -26,19 +28,21 @@ import numpy as np
 import torch
 from arc2face_peer import full_size_checkpoint
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
 from synthface import files
 from synthface.generator import Arc2Face
 from synthface.generator.decode import decode, to_uint8
 from synthface.generator.device import cpu_has_bfloat16
+from synthface.generator.load import load_unet
 from synthface.generator.noise import initial_noise, step_generators
 from synthface.generator.sampling import Guidance, denoise
 from synthface.generator.schedule import make_scheduler
 from synthface.identity import sphere
 from synthface.identity.embeddings import open_embeddings
 
-STEPS, GUIDANCE, PEAK_SIZE = 25, 3.0, 4096
+STEPS, GUIDANCE, PEAK_SIZE, LORA_RANK = 25, 3.0, 4096, 64
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Lever:
     steps: int = STEPS
     at_once: int = 0
     tiny: bool = False
+    lora: bool = False
 
 
 def levers(gpu: bool, compiled: bool) -> list[Lever]:
@@ -63,13 +68,14 @@ def levers(gpu: bool, compiled: bool) -> list[Lever]:
         Lever("channels last", {"dtype": "float32", "channels_last": True}),
         Lever("bfloat16", {**half, "channels_last": False}),
         Lever("bfloat16, channels last", both),
+        *([Lever("float16, channels last", {"dtype": "float16", "channels_last": True})] if gpu else []),
         Lever("plain attention", {**quick, "fused_attention": False}),
         Lever("guidance in two calls", quick, Guidance(GUIDANCE, batched=False)),
-        Lever("guidance in the first half", quick, Guidance(GUIDANCE, (0.0, 0.5))),
+        Lever("guidance in the noisier half", quick, Guidance(GUIDANCE, (0.5, 1.0))),
         Lever("no guidance", quick, Guidance(1.0)),
         Lever("decoded one by one", quick, at_once=1),
         Lever("tiny autoencoder", quick, tiny=True),
-        Lever("LCM, 4 steps", quick, Guidance(1.0), "LCMScheduler", 4),
+        Lever("LCM, 4 steps", quick, Guidance(1.0), "LCMScheduler", 4, lora=True),
     ]
     return [*chosen, Lever("torch.compile", {**quick, "compile": True})] if compiled else chosen
 
@@ -120,7 +126,11 @@ class Bench:
 
     def _open(self, lever: Lever) -> Any:
         """The generator with the lever's options; the last one stays open for the levers that load the same."""
-        options = {**lever.load, **({"vae": self._tiny()} if lever.tiny else {})}
+        options = {
+            **lever.load,
+            **({"vae": self._tiny()} if lever.tiny else {}),
+            **({"lora": self._lora()} if lever.lora else {}),
+        }
         if self._opened[0] != options:
             self._opened = ({}, None)
             generator = Arc2Face.from_pretrained(self.model, device=self.device, **options)
@@ -213,6 +223,31 @@ class Bench:
             diffusers.AutoencoderTiny().save_pretrained(folder)
         return folder
 
+    def _lora(self) -> Path:
+        """The published LCM-LoRA's shape, random weights so small that the pictures stay in range.
+
+        Rank 64 on every layer of the UNet's blocks that attends, projects or convolves.
+        """
+        folder = self.model.parent / "lora"
+        path = folder / "pytorch_lora_weights.safetensors"
+        if not path.exists():
+            unet = load_unet(self.model / "arc2face", torch.float32)
+            torch.manual_seed(0)
+            state = {}
+            for name, module in unet.named_modules():
+                weight = getattr(module, "weight", None)
+                if weight is None or weight.ndim not in (2, 4) or ("blocks" not in name and "mid_block" not in name):
+                    continue
+                out, into, *kernel = weight.shape
+                rank = min(LORA_RANK, out, into)
+                key = "lora_unet_" + name.replace(".", "_")
+                state[f"{key}.lora_down.weight"] = 1e-3 * torch.randn(rank, into, *kernel)
+                state[f"{key}.lora_up.weight"] = 1e-3 * torch.randn(out, rank, *(1 for _ in kernel))
+                state[f"{key}.alpha"] = torch.tensor(float(rank))
+            folder.mkdir(exist_ok=True)
+            save_file(state, path)
+        return path
+
 
 def conditions(model: Path, file: str | None, count: int) -> NDArray[np.float32]:
     """`count` unit embeddings: of a file, else random directions."""
@@ -232,7 +267,11 @@ def main() -> None:
     parser.add_argument("--whole-steps", type=int, default=4, help="of the pictures that the effects are judged by")
     parser.add_argument("--checkpoint", type=Path, help="keep the random checkpoint here, or take it from here")
     parser.add_argument("--runs", type=int, default=1, help="timed runs, of which the best counts")
-    parser.add_argument("--compile", action="store_true", help="torch.compile too; it compiles for minutes")
+    parser.add_argument(
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="torch.compile too; it compiles for minutes; default: on a GPU",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     chosen = parser.parse_args()
     gpu = chosen.device != "cpu"
@@ -250,8 +289,9 @@ def main() -> None:
         condition_ND = conditions(model, chosen.conditions, max(batches))
         rows = [
             row
-            for lever in levers(gpu, chosen.compile)
-            if not (lever.tiny and chosen.model)  # a trained model's latents are its own autoencoder's
+            for lever in levers(gpu, gpu if chosen.compile is None else chosen.compile)
+            # a trained model's latents are its own autoencoder's, and random numbers would spoil its UNet
+            if not ((lever.tiny or lever.lora) and chosen.model)
             for row in bench.rows(lever, batches, condition_ND, encoder)
         ]
     finally:
