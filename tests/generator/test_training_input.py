@@ -72,6 +72,19 @@ class TestBadInput:
             train(world, tmp_path / "generator")
         assert "train_generator.batch_size=2" in caught.value.fix
 
+    def test_a_compiler_that_fails_is_one_sentence(self, world, tmp_path, monkeypatch):
+        from torch._dynamo.exc import TorchDynamoException
+
+        from synthface.errors import SynthfaceError
+
+        def forward(*_):
+            raise TorchDynamoException("no working C++ compiler")
+
+        monkeypatch.setattr(denoiser.Denoiser, "forward", forward)
+        with pytest.raises(SynthfaceError, match="failed on the denoiser: no working C") as caught:
+            train(world, tmp_path / "generator")
+        assert caught.value.fix.endswith("--set train_generator.compile=false.")
+
     def test_a_loss_that_is_no_number_stops_before_the_weights_are_touched(self, world, tmp_path, monkeypatch):
         from synthface.errors import SynthfaceError
 
