@@ -91,6 +91,7 @@ class RunDirectory:
     ) -> Iterator[None]:
         """Locks the directory, refuses other decisive values, writes recipe.yaml and run.json, runs the block.
 
+        Refused is what contradicts this stage or any other whose artefact stands here, earlier or later.
         `decisive` adds values that the recipe cannot know, such as the hash of the prior. `together`: others that enter
         so may work beside this one. Raises RunConflictError that names the keys in which the directory and the recipe
         differ, OutputError when another process is at work.
@@ -100,7 +101,7 @@ class RunDirectory:
         with lock(self.path / ".lock", f"the run directory {self.path}"):
             self._together = together
             with self._recording() as record:
-                self._check(stage, chosen, values, record)
+                self._check(stage, chosen, values, record, complete=True)
                 if not together:  # the others' files are being written
                     files.remove_leftovers(self.path)
                 record["stages"][stage] = {**record["stages"].get(stage, {}), "decisive": values}
@@ -109,6 +110,13 @@ class RunDirectory:
                 record["history"] = [*record["history"], {"command": command_line(), "stage": stage, "started": _now()}]
                 recipe.write(chosen, self.recipe_file)
             yield
+
+    def refuse_other_values(self, stage: str, chosen: Recipe, decisive: dict[str, Any] | None = None) -> None:
+        """What `enter` would refuse, told before long work and without touching the directory.
+
+        `decisive` may still lack values that only this work gives. Raises RunConflictError.
+        """
+        self._check(stage, chosen, decisive_values(stage, chosen, decisive), self.record(), complete=False)
 
     def note(self, stage: str, **facts: Any) -> None:
         """Adds facts, such as the hashes of what was made, to the record of a stage that was entered."""
@@ -125,16 +133,22 @@ class RunDirectory:
             yield record
             files.write_json(self.record_file, record)
 
-    def _check(self, stage: str, chosen: Recipe, values: dict[str, Any], record: dict[str, Any]) -> None:
-        """Refuses when a stage up to this one stands here that the recipe would make otherwise."""
-        order = list(STAGES)
+    def _check(
+        self, stage: str, chosen: Recipe, values: dict[str, Any], record: dict[str, Any], *, complete: bool
+    ) -> None:
+        """Refuses when any stage stands here that the recipe would make otherwise.
+
+        Later stages count as well: recipe.yaml would no longer be theirs. `complete`: `values` holds all that decides
+        `stage`, so that a value on one side alone is a difference, too.
+        """
         differing: list[str] = []
-        for known in order[: order.index(stage) + 1]:
+        for known in STAGES:
             made_with = record["stages"].get(known, {}).get("decisive")
             if made_with is None or not (self.path / _ARTEFACTS[known]).exists():
                 continue
             now = values if known == stage else {**values, **decisive_values(known, chosen)}
-            for key in sorted(set(made_with) | set(values) if known == stage else set(made_with) & set(now)):
+            keys = set(made_with) | set(now) if known == stage and complete else set(made_with) & set(now)
+            for key in sorted(keys):
                 if made_with.get(key) != now.get(key):
                     line = f"\n  {key}: {_show(made_with, key)} in the directory, {_show(now, key)} now"
                     if line not in differing:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,6 @@ def command(
     run_path: Path,
     as_json: bool,
 ) -> None:
-    from synthface import files
     from synthface.identity import density, figures, origin
     from synthface.identity.embeddings import open_embeddings
     from synthface.identity.fit import fit_prior
@@ -58,13 +58,16 @@ def command(
     rows = open_embeddings(embeddings, recipe.encoder.dimension)
     encoder = encoder or origin.common_encoder(rows.paths)
     target = out or run.prior
-    files.make_directory(target.parent)
-    with nullcontext() if out else run.enter("fit-prior", recipe):
-        prior = fit_prior(rows, recipe.prior, encoder=encoder, seed=recipe.seed, scratch=target.parent)
-        prior.save(target)
+    with _directory(target.parent) as folder:
+        if not out:
+            run.refuse_other_values("fit-prior", recipe, {"encoder": encoder})
+        prior = fit_prior(rows, recipe.prior, encoder=encoder, seed=recipe.seed, scratch=folder)
+        mean, std = density.similarity_of_draws(density.CandidateStream(prior, recipe.identities, recipe.seed))
+        decisive = {"encoder": encoder, "inputs_sha256": prior.facts["inputs_sha256"]}
+        with contextlib.nullcontext() if out else run.enter("fit-prior", recipe, decisive):
+            prior.save(target)
     if plot:
         figures.explained_variance(prior, plot)
-    mean, std = density.similarity_of_draws(density.CandidateStream(prior, recipe.identities, recipe.seed))
     explained = {str(k): prior.explained_variance(k) for k in EXPLAINED_AT if k <= len(prior.eigenvalue_K)}
     facts: dict[str, Any] = {
         "prior": str(target),
@@ -87,6 +90,25 @@ def command(
         "inputs_sha256": prior.facts["inputs_sha256"],
     }
     emit(as_json, facts, _text(facts))
+
+
+@contextlib.contextmanager
+def _directory(path: Path) -> Iterator[Path]:
+    """The directory `path`, made where it is missing; what was made is removed again when the block fails and it is empty.
+
+    A place that cannot be written is thus told before the embeddings are read.
+    """
+    from synthface import files
+
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    files.make_directory(path)
+    try:
+        yield path
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for place in missing:
+                place.rmdir()
+        raise
 
 
 def _text(facts: dict[str, Any]) -> str:

@@ -104,7 +104,10 @@ def _report(made: Identities, recipe: Recipe, run: RunDirectory) -> dict[str, An
     condition_MD = np.concatenate([part.condition_MD for part in drawn])
     identity_M = np.concatenate([part.identity_M for part in drawn])
     genuine_G, impostor_I = separability.pair_scores(condition_MD, identity_M, recipe.seed)
-    to_center_M = np.einsum("md,md->m", condition_MD, made.center_ND[identity_M])
+    varied_M = np.concatenate([part.index_M for part in drawn]) >= int(recipe.perturb.center_first)
+    to_center_M = np.einsum("md,md->m", condition_MD, made.center_ND[identity_M])[
+        varied_M
+    ]  # not the centers themselves
     picture = run.report / "identities.png"
     figures.identities(made, recipe.identities.threshold, genuine_G, impostor_I, picture)
     return {
@@ -120,13 +123,20 @@ def _report(made: Identities, recipe: Recipe, run: RunDirectory) -> dict[str, An
     }
 
 
+def _fits(capacity: int | None) -> str:
+    from synthface.identity.confirm import MOST
+
+    if not capacity:
+        return ""
+    return f"; about {capacity:,} would fit in all" if capacity < MOST else f"; more than {MOST:,} would fit in all"
+
+
 def _text(content: dict[str, Any], wanted: int) -> str:
     largest, spread = content["largest_similarity"], content["similarity"]
     lines = [
         f"{content['identities']:,} identities in {content['file']}"
         + (f" ({wanted:,} were asked for; the file holds more)" if wanted < content["identities"] else ""),
-        f"{content['candidates']:,} candidates, {content['acceptance']:.1%} accepted"
-        + (f"; about {content['capacity']:,} would fit in all" if content["capacity"] else ""),
+        f"{content['candidates']:,} candidates, {content['acceptance']:.1%} accepted" + _fits(content["capacity"]),
     ]
     if largest is not None:
         lines.append(

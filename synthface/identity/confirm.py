@@ -19,6 +19,7 @@ from synthface.errors import SynthfaceError
 from synthface.identity import neighbours, sphere
 from synthface.identity.embeddings import EmbeddingSet
 from synthface.identity.identities import Identities
+from synthface.identity.threads import one_blas_thread
 from synthface.progress import Progress
 from synthface.recipe.people import IdentitiesRecipe
 
@@ -26,6 +27,7 @@ Floats = NDArray[np.float32]
 _BLOCK = 4_096
 _NEAREST = 3  # neighbours looked at in float64: rounding may put the nearest second, hardly ever fourth
 _PAIRS_SAMPLED = 4_000  # identities whose mutual similarities make the histogram
+MOST = 1_000_000_000  # identities that an estimate of capacity goes up to
 BINS = np.linspace(-1.0, 1.0, 201)
 
 
@@ -43,14 +45,18 @@ def confirm(identities: Identities, settings: IdentitiesRecipe, seed: int, exclu
         before = identities.facts.get("statistics", {}).get("largest_excluded_similarity")
         excluded_N, largest_excluded = _nearest_excluded(identities, excluded, before)
         _refuse(largest_excluded, settings, "an identity and an excluded row")
+    similarity = _similarity_statistics(identities, seed)
+    fits = capacity(identities, settings.min_acceptance)
+    if fits is None and similarity:
+        fits = normal_capacity(similarity["mean"], similarity["std"], settings.threshold, settings.min_acceptance)
     statistics = {
         "largest_similarity": largest,
         "largest_excluded_similarity": largest_excluded,
-        "similarity": _similarity_statistics(identities, seed),
+        "similarity": similarity,
         "nearest_histogram": histogram(nearest_N[1:]),
         "acceptance_curve": acceptance_curve(identities),
         "candidates_drawn": identities.next_candidate,
-        "capacity": capacity(identities, settings.min_acceptance),
+        "capacity": fits,
     }
     return dataclasses.replace(
         identities, nearest_M=nearest_N, excluded_M=excluded_N, facts={**identities.facts, "statistics": statistics}
@@ -85,11 +91,17 @@ def _nearest_earlier(identities: Identities) -> Floats:
             index.add(block_BD)
             for column in range(number_BK.shape[1]):
                 other_BD = center_ND[number_BK[:, column]]
-                similarity_B = np.einsum("bd,bd->b", block_BD, other_BD, dtype=np.float64).astype(np.float32)
+                similarity_B = _in_double(block_BD, other_BD)
                 similarity_B[~valid_BK[:, column]] = -1.0
                 nearest_N[start + row_B] = np.maximum(nearest_N[start + row_B], similarity_B)
             progress.update(len(block_BD))
     return nearest_N
+
+
+def _in_double(a_ND: Floats, b_ND: Floats) -> Floats:
+    """Similarity of each pair of rows, (N,), summed in float64 and rounded once."""
+    similarity_N: NDArray[np.float64] = np.einsum("nd,nd->n", a_ND, b_ND, dtype=np.float64)
+    return similarity_N.astype(np.float32)
 
 
 def _largest(center_ND: Floats, nearest_N: Floats) -> float | None:
@@ -122,7 +134,8 @@ def _nearest_excluded(
 ) -> tuple[Floats, float | None]:
     """Similarity of each identity to its nearest excluded row, and the exact largest; in one pass over the files.
 
-    `before`: the largest of the identities that an earlier pass has seen.
+    As among the identities, the values in float64 of the nearest few decide, so that what is stored does not depend on
+    how many identities are searched for together. `before`: the largest of those that an earlier pass has seen.
     """
     known = len(identities.excluded_M)
     new_ND = np.ascontiguousarray(identities.center_ND[known:])
@@ -134,8 +147,10 @@ def _nearest_excluded(
     for chunk in excluded.chunks(4 * neighbours.TILE):
         index = neighbours.flat_index(excluded.dimension)
         index.add(chunk.embedding_BD)
-        found_N = index.search(new_ND, 1)[0][:, 0]
-        best_N = np.maximum(best_N, found_N)
+        found_NK, number_NK = index.search(new_ND, min(_NEAREST, len(chunk.embedding_BD)))
+        for number_N in number_NK.T:
+            best_N = np.maximum(best_N, _in_double(new_ND, chunk.embedding_BD[number_N]))
+        found_N = found_NK[:, 0]
         near_ND = new_ND[found_N >= max(largest, float(found_N.max())) - rounding]
         if len(near_ND):
             largest = _exact_maximum(near_ND, chunk.embedding_BD, near_ND @ chunk.embedding_BD.T, largest)
@@ -158,7 +173,8 @@ def _similarity_statistics(identities: Identities, seed: int) -> dict[str, Any]:
     rng = seeds.generator(seed, "similarity statistics")
     chosen = rng.choice(count, _PAIRS_SAMPLED, replace=False) if count > _PAIRS_SAMPLED else np.arange(count)
     row_KD = identities.center_ND[np.sort(chosen)]
-    pair_P = (row_KD @ row_KD.T)[np.triu_indices(len(row_KD), k=1)]
+    with one_blas_thread():  # the mean is stored to its last digit
+        pair_P = (row_KD @ row_KD.T)[np.triu_indices(len(row_KD), k=1)]
     return {
         "mean": float(pair_P.mean(dtype=np.float64)),
         "std": float(pair_P.std(dtype=np.float64)),
@@ -203,3 +219,15 @@ def capacity(identities: Identities, floor: float) -> int | None:
         if abs(step) < 1e-9 * rate:
             break
     return int(math.log(1 / floor) / rate) if floor > 0 else None
+
+
+def normal_capacity(mean: float, std: float, threshold: float, floor: float) -> int | None:
+    """`capacity` where hardly anything was rejected: p is the tail of a normal distribution of similarities (ours).
+
+    Two significant digits, and at most MOST: far out, the tail of a real distribution is another. None where nothing can
+    be told.
+    """
+    if floor <= 0 or std <= 0:
+        return None
+    chance = math.erfc((threshold - mean) / (std * math.sqrt(2))) / 2
+    return int(float(f"{min(math.log(1 / floor) / max(chance, 1e-300), MOST):.2g}"))

@@ -53,6 +53,15 @@ class Block(NamedTuple):
                 filled += len(slab)
         return target_BD[:filled]
 
+    def checked_digest(self) -> bytes:
+        """`digest`, after a look at every row: raises InputError for NaN, infinite and zero rows, naming file and row."""
+        for path, first, raw in self.pieces:
+            slab_SD = np.empty((min(len(raw), _SLAB), raw.shape[1]), np.float32)
+            for start in range(0, len(raw), _SLAB):
+                slab = raw[start : start + _SLAB]
+                _unit_rows(slab, slab_SD[: len(slab)], path, first + start)
+        return self.digest()
+
     def digest(self) -> bytes:
         """SHA-256 of the rows as stored."""
         digest = hashlib.sha256()
@@ -123,8 +132,11 @@ class EmbeddingSet:
         return rows_ND
 
     def fingerprint(self) -> str:
-        """Hex SHA-256 of the rows as stored and of the labels: independent of the files' names, formats and number."""
-        return self.sealed(in_order(Block.digest, self.blocks()))
+        """Hex SHA-256 of the rows as stored and of the labels: independent of the files' names, formats and number.
+
+        Raises InputError for NaN, infinite and zero rows, naming file and row.
+        """
+        return self.sealed(in_order(Block.checked_digest, self.blocks()))
 
     def sealed(self, digests: Iterable[bytes]) -> str:
         """The fingerprint, from the digests of all blocks of `blocks()`."""

@@ -13,6 +13,7 @@ from synthface.identity import moments, sphere
 from synthface.identity.embeddings import EmbeddingSet
 from synthface.identity.moments import ClassSums, Moments, Scan
 from synthface.identity.prior import Mixture, Prior, Within
+from synthface.identity.threads import one_blas_thread
 from synthface.progress import say
 from synthface.recipe.people import PriorRecipe
 
@@ -82,6 +83,7 @@ def _on_centers(embeddings: EmbeddingSet, settings: PriorRecipe) -> bool:
     return settings.fit_on != "images"
 
 
+@one_blas_thread()
 def principal_components(
     people: Moments, components: int | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], float]:
@@ -124,6 +126,7 @@ def oas_shrinkage(covariance_DD: NDArray[np.float64], samples: int) -> float:
     return 1.0 if denominator <= 0 else min(numerator / denominator, 1.0)
 
 
+@one_blas_thread()
 def _within(scan: Scan, settings: PriorRecipe) -> Within | None:
     """The pooled within-class covariance, shrunk, as a factor; None without labels or repeated people."""
     if scan.classes is None:
@@ -142,8 +145,12 @@ def _within(scan: Scan, settings: PriorRecipe) -> Within | None:
 
 
 def fit_mixture(prior: Prior, sample_ND: NDArray[np.float32], settings: PriorRecipe, seed: int) -> Mixture:
-    """A scikit-learn Gaussian mixture with full covariances on the leading whitened PCA coordinates."""
+    """A scikit-learn Gaussian mixture with full covariances on the leading whitened PCA coordinates.
+
+    On one thread: k-means, which it begins with, adds up in the order in which its threads end.
+    """
     from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits
 
     leading = min(settings.mixture_dimensions, len(prior.eigenvalue_K))
     if len(sample_ND) < 2 * settings.mixture_components:
@@ -151,14 +158,16 @@ def fit_mixture(prior: Prior, sample_ND: NDArray[np.float32], settings: PriorRec
             f"{len(sample_ND):,} people are too few for a mixture of {settings.mixture_components}.",
             f"Give more embeddings, or --set prior.mixture_components={max(len(sample_ND) // 2, 1)}.",
         )
-    coordinate_NM = (sample_ND - prior.mean_D) @ prior.component_KD[:leading].T / np.sqrt(prior.eigenvalue_K[:leading])
-    model = GaussianMixture(
-        settings.mixture_components,
-        covariance_type="full",
-        reg_covar=1e-4,
-        random_state=seeds.derive_seed(seed, "mixture") % 2**32,
-    ).fit(coordinate_NM.astype(np.float64))
-    factor_KMM = np.linalg.cholesky(model.covariances_)
+    component_MD, deviation_M = prior.component_KD[:leading], np.sqrt(prior.eigenvalue_K[:leading])
+    with threadpool_limits(limits=1):
+        coordinate_NM = (sample_ND - prior.mean_D) @ component_MD.T / deviation_M
+        model = GaussianMixture(
+            settings.mixture_components,
+            covariance_type="full",
+            reg_covar=1e-4,
+            random_state=seeds.derive_seed(seed, "mixture") % 2**32,
+        ).fit(coordinate_NM.astype(np.float64))
+        factor_KMM = np.linalg.cholesky(model.covariances_)
     return Mixture(*(part.astype(np.float32) for part in (model.weights_, model.means_, factor_KMM)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -112,7 +112,8 @@ class PerturbRecipe(Section):
     )
     target_cosine: float | None = decisive(
         0.8,
-        "Mean cosine similarity of the conditions to their center, calibrated within .01; null leaves the learned scale.",
+        "Mean cosine similarity of the conditions to their center, calibrated within .01; null leaves the learned scale, "
+        "and is the only value beside method `mixture`, whose components have their own.",
         gt=0.0,
         le=1.0,
     )
@@ -123,6 +124,12 @@ class PerturbRecipe(Section):
     )
     max_redraws: int = decisive(64, "Draws of one condition before the recipe is called impossible.", ge=1)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_mixture_has_no_target_in_common(cls, values: Any) -> Any:
+        mixed = isinstance(values, dict) and values.get("method") == "mixture"
+        return {"target_cosine": None, **values} if mixed else values
+
     @model_validator(mode="after")
     def _mixture_is_whole(self) -> PerturbRecipe:
         if self.method == "mixture":
@@ -131,6 +138,11 @@ class PerturbRecipe(Section):
             total = sum(part.share for part in self.mixture)
             if abs(total - 1.0) > 1e-6:
                 raise ValueError(f"the shares of `mixture` sum to {total:g} instead of 1")
+            if self.target_cosine is not None:
+                raise ValueError(
+                    f"target_cosine {self.target_cosine:g} is not used by method 'mixture': give each component of "
+                    "`mixture` its own, and set this one to null"
+                )
         if self.target_cosine is not None and self.target_cosine <= self.min_cosine:
             raise ValueError(f"target_cosine {self.target_cosine:g} is not above min_cosine {self.min_cosine:g}")
         return self

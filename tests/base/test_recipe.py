@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from synthface import recipe as recipes
 from synthface.errors import RecipeError
@@ -73,6 +74,11 @@ def test_a_key_in_the_wrong_section_is_sent_to_the_right_one() -> None:
 def test_sections_check_what_belongs_together() -> None:
     with pytest.raises(RecipeError, match=r"perturb: the shares of `mixture` sum to 0\.5 instead of 1"):
         recipes.load("embedded", ["perturb.method=mixture", "perturb.mixture=[{share: 0.5, target_cosine: 0.8}]"])
+    whole = ["perturb.method=mixture", "perturb.mixture=[{share: 1.0, target_cosine: 0.8}]"]
+    with pytest.raises(RecipeError, match=r"target_cosine 0\.6 is not used by method 'mixture'.*set this one to null"):
+        recipes.load("embedded", [*whole, "perturb.target_cosine=0.6"])
+    made = recipes.load("embedded", [*whole, "perturb.target_cosine=null"])
+    assert recipes.build(yaml.safe_load(recipes.dump(made))) == made
     with pytest.raises(RecipeError, match=r"target_cosine 0\.2 is not above min_cosine 0\.3"):
         recipes.load("embedded", ["perturb.target_cosine=0.2"])
 

@@ -78,6 +78,31 @@ def test_in_a_run_directory_it_leaves_its_recipe_and_record(synthface: Run, peop
     assert "prior.components: null in the directory, 20 now" in again.err
 
 
+def test_other_embeddings_or_another_encoder_are_refused_in_a_run_directory(synthface: Run, people_file: Path) -> None:
+    assert synthface("fit-prior", people_file, "--run", "r", "--encoder", "mine").code == 0
+    before = {file: file.read_bytes() for file in Path("r").iterdir()}
+    with np.load(people_file) as file:
+        np.savez("other.npz", embeddings=file["embeddings"][:-3], labels=file["labels"][:-3])
+    for arguments, words in (
+        (["other.npz", "--encoder", "mine"], "inputs_sha256: "),
+        ([people_file], 'encoder: "mine" in the directory, null now'),
+        ([people_file, "--encoder", "yours"], 'encoder: "mine" in the directory, "yours" now'),
+    ):
+        done = synthface("fit-prior", *arguments, "--run", "r")
+        assert (done.code, done.out) == (2, "")
+        assert words in done.err
+        assert {file: file.read_bytes() for file in Path("r").iterdir()} == before
+    assert synthface("fit-prior", people_file, "--run", "r", "--encoder", "mine").code == 0
+
+
+def test_a_prior_that_the_recipe_cannot_sample_from_is_not_saved(synthface: Run, people_file: Path) -> None:
+    for where in (["--out", "new/p.safetensors"], ["--run", "new/r"]):
+        done = synthface("fit-prior", people_file, *where, "--set", "identities.density=mixture")
+        assert (done.code, done.out) == (2, "")
+        assert "identities.density is 'mixture' and the prior holds none." in done.err
+        assert not Path("new").exists()
+
+
 def test_several_files_are_one_set(synthface: Run, people_file: Path) -> None:
     with np.load(people_file) as file:
         rows, labels = file["embeddings"], file["labels"]
@@ -138,12 +163,15 @@ def broken(name: str) -> list[str]:
     ],
 )
 def test_bad_input_is_one_sentence_with_a_fix(synthface: Run, tmp_path: Path, name: str, code: int, words: str) -> None:
-    done = synthface("fit-prior", *broken(name), "--out", "out/p.safetensors")
-    assert (done.code, done.out) == (code, "")
-    said = done.err.splitlines()[-1]
-    assert said.startswith(f"synthface: {words}")
-    assert len(said) > len(f"synthface: {words}") + 10  # and what to do about it
-    assert not list((tmp_path / "out").glob("*"))
+    Path("old").mkdir()
+    for where in (["--out", "out/deep/p.safetensors"], ["--run", "out/run"], ["--out", "old/p.safetensors"]):
+        done = synthface("fit-prior", *broken(name), *where)
+        assert (done.code, done.out) == (code, "")
+        said = done.err.splitlines()[-1]
+        assert said.startswith(f"synthface: {words}")
+        assert len(said) > len(f"synthface: {words}") + 10  # and what to do about it
+        assert not (tmp_path / "out").exists()
+    assert not list(Path("old").iterdir())
 
 
 def test_a_full_disk_is_named_and_leaves_the_old_prior(

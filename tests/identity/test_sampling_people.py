@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from synthface.errors import InputError, OutOfReachError, SynthfaceError, UsageError
 from synthface.identity import confirm, identities, neighbours, sample, sphere
@@ -200,6 +201,29 @@ def test_the_capacity_estimate_foretells_where_sampling_stops(prior: Prior) -> N
         sample.sample(stream, recipe, 10**6, early, save=saved.append)
     assert estimate is not None
     assert 0.3 < estimate / len(saved[-1]) < 3
+
+
+def test_where_nothing_was_rejected_the_capacity_comes_from_the_spread_of_similarities(prior: Prior) -> None:
+    recipe = IdentitiesRecipe(threshold=0.8)
+    made = run(prior, 300, threshold=0.8)
+    assert confirm.capacity(made, recipe.min_acceptance) is None
+    statistics = confirm.confirm(made, recipe, 7, None).facts["statistics"]
+    mean, std = statistics["similarity"]["mean"], statistics["similarity"]["std"]
+    chance = stats.norm.sf(0.8, mean, std)
+    assert statistics["capacity"] == pytest.approx(np.log(1 / recipe.min_acceptance) / chance, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("effective_dimension", "fits"), [(100, 3_400), (128, 13_400), (160, 62_300), (200, 417_000), (256, 5_800_000)]
+)
+def test_the_normal_capacity_is_that_of_the_documented_table(effective_dimension: int, fits: int) -> None:
+    assert confirm.normal_capacity(0.0, effective_dimension**-0.5, 0.3, 0.01) == pytest.approx(fits, rel=0.05)
+
+
+def test_a_capacity_beyond_telling_is_a_billion_or_unknown() -> None:
+    assert confirm.normal_capacity(0.0, 0.01, 0.9, 0.01) == confirm.MOST
+    assert confirm.normal_capacity(0.0, 0.06, 0.3, 0.0) is None
+    assert confirm.normal_capacity(0.0, 0.0, 0.3, 0.01) is None
 
 
 def test_a_mixture_prior_draws_from_its_components(prior: Prior) -> None:
