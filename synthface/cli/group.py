@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
@@ -58,7 +59,10 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, summary) for name, (_, summary) in self.table.items()])
 
     def run(self, args: Sequence[str] | None = None) -> int:
-        """Runs a command line; gives the exit code: 0 done, 1 failed, 2 usage or recipe, 3 partly done, 130 stopped."""
+        """Runs a command line; gives the exit code: 0 done, 1 failed, 2 usage or recipe, 3 partly done, 130 stopped.
+
+        `--debug` shows the traceback before the sentence, and changes nothing else.
+        """
         arguments = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in arguments or bool(os.environ.get("SYNTHFACE_DEBUG"))
         _sigterm_interrupts()
@@ -67,18 +71,15 @@ class LazyGroup(click.Group):
         except click.exceptions.Exit as stop:
             return stop.exit_code
         except click.ClickException as error:
-            if debug:
-                raise
+            _show_traceback(debug)
             error.show()
             return error.exit_code
         except SynthfaceError as error:
-            if debug:
-                raise
+            _show_traceback(debug)
             click.echo(f"synthface: {error}", err=True)
             return error.exit_code
         except (KeyboardInterrupt, click.Abort):
-            if debug:
-                raise
+            _show_traceback(debug)
             click.echo("synthface: stopped. What was finished is kept; the same command goes on.", err=True)
             return INTERRUPTED
         except BrokenPipeError:  # `synthface ... | head`
@@ -86,11 +87,15 @@ class LazyGroup(click.Group):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         except Exception as error:
-            if debug:
-                raise
+            _show_traceback(debug)
             click.echo(f"synthface: {_unexpected(error)}", err=True)
             return 1
         return code if isinstance(code, int) else 0
+
+
+def _show_traceback(asked: bool) -> None:
+    if asked:
+        click.echo(traceback.format_exc(), err=True, nl=False)
 
 
 def _unexpected(error: Exception) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 import pytest
 
+from synthface import errors
 from synthface.cli import COMMANDS, cli
 
 Run = Callable[..., Any]
@@ -91,9 +92,35 @@ def test_a_traceback_appears_with_debug_only() -> None:
     plain, debug = (
         subprocess.run(command + more, capture_output=True, text=True, check=False) for more in ([], ["--debug"])
     )
-    assert plain.returncode == 2
+    assert plain.returncode == debug.returncode == 2
     assert plain.stderr.startswith("synthface: There is no recipe named 'nothing.yaml'")
-    assert "Traceback" in debug.stderr
+    assert debug.stderr.startswith("Traceback")
+    assert debug.stderr.endswith(plain.stderr)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (click.UsageError("no"), 2),
+        (errors.InputError("no"), 1),
+        (errors.RunConflictError("no"), 2),
+        (errors.PartlyDoneError("no"), 3),
+        (KeyboardInterrupt(), 130),
+        (ValueError("no"), 1),
+    ],
+)
+def test_debug_changes_no_exit_code(
+    synthface: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("synthface.recipe.load", fail)
+    plain, debug = (synthface("recipe", "validate", "embedded", *more) for more in ([], ["--debug"]))
+    assert (plain.code, debug.code) == (code, code)
+    assert "Traceback" not in plain.err
+    assert debug.err.lstrip().startswith("Traceback")
+    assert plain.err.splitlines()[-1] in debug.err
 
 
 @pytest.mark.parametrize(
@@ -114,8 +141,6 @@ def test_a_failure_that_nobody_foresaw_is_a_sentence_too(
     done = synthface("recipe", "validate", "embedded")
     assert (done.code, done.out) == (1, "")
     assert done.err.startswith(f"synthface: {words}")
-    with pytest.raises(type(error)):
-        synthface("recipe", "validate", "embedded", "--debug")
 
 
 def test_a_closed_pipe_is_no_error() -> None:
