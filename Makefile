@@ -5,7 +5,7 @@ UV      := $(VENV)/uv/bin/uv
 READY   := $(VENV)/.ready
 COMPAT  := $(VENV)-compat
 INTEROP := $(VENV)-interop
-DEMO    ?= run-demo
+DEMO    ?= run
 SHIPPED ?= run-embedded
 BENCH   ?= $(filter-out measure,$(basename $(notdir $(wildcard benchmarks/*.py))))
 
