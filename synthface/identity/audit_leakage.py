@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthface.errors import InputError
-from synthface.identity import neighbours, sphere
+from synthface.identity import sphere
 from synthface.identity.audit_rates import described
 from synthface.identity.embeddings import EmbeddingSet
+from synthface.identity.nearest import Crowd
 from synthface.progress import Progress
 from synthface.recipe.audit import AuditRecipe
 
@@ -24,7 +25,7 @@ _REFERENCE_BYTES = 512 << 20  # references held at once; more are compared piece
 
 
 class Nearest(NamedTuple):
-    """Of each row: the similarity of the nearest reference (float32, by faiss) and that reference's row."""
+    """Of each row: the similarity of the nearest reference (float32) and that reference's row."""
 
     similarity_N: NDArray[np.float32]
     reference_N: NDArray[np.int64]
@@ -55,14 +56,13 @@ def nearest_references(rows: EmbeddingSet, references: EmbeddingSet, block: int)
     piece = max(1, _REFERENCE_BYTES // (4 * references.dimension))
     with Progress(len(rows) * -(-len(references) // piece), "embeddings", "nearest references") as progress:
         for chunk in references.chunks(piece):
-            index = neighbours.flat_index(references.dimension)
-            index.add(chunk.embedding_BD)
+            crowd = Crowd(chunk.embedding_BD)
             for part in rows.chunks(block, reuse=True):
-                similarity_B1, place_B1 = index.search(part.embedding_BD, 1)
+                similarity_B, place_B = crowd.nearest(part.embedding_BD)
                 span = slice(part.start, part.start + len(part.embedding_BD))
-                nearer_B = similarity_B1[:, 0] > best_N[span]
-                best_N[span][nearer_B] = similarity_B1[nearer_B, 0]
-                found_N[span][nearer_B] = place_B1[nearer_B, 0] + chunk.start
+                nearer_B = similarity_B > best_N[span]
+                best_N[span][nearer_B] = similarity_B[nearer_B]
+                found_N[span][nearer_B] = place_B[nearer_B] + chunk.start
                 progress.update(len(part.embedding_BD))
     return Nearest(np.clip(best_N, -1, 1), found_N)
 

@@ -1,4 +1,7 @@
-"""Whose is a point? The question of conditions and of finished pictures, answered exactly over all centers."""
+"""Whose is a point? The question of conditions and of finished pictures, answered exactly over all centers.
+
+And which of many rows is the nearest one: the question of leakage.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from numpy.typing import NDArray
 
 from synthface.identity import neighbours, sphere
 from synthface.identity.int8 import Queries, Tile
+from synthface.identity.threads import in_order
 
 Floats = NDArray[np.float32]
 _BLAS_FROM = 4  # faiss reads all centers once a query below this number of queries, and once for all from it on
 _WORTH_SCREENING = 1_000  # centers; faiss looks at fewer in less time than the screen takes to be made
 _TOGETHER = 512  # points that meet the screen at once: their products stay in the cache
 _SCREENED_FROM = 0.1  # own similarity below which the screen would leave too many suspects to be of use
+_FIRST = 1_024  # rows that are compared in float32 before the screen has a similarity to beat
+_DENSE = 1 / 64  # when more pairs than this are suspect, a dense product is cheaper than looking at each
 _SUM_IN_DOUBLE = 1e-12  # more than a float64 sum of some thousand products of unit rows can be off, in any order
 
 
@@ -110,3 +116,56 @@ class Centers:
             if sphere.exact_similarity(point_D, self.center_ND[other]) > own:
                 return True
         return False
+
+
+class Crowd:
+    """Rows of whom the nearest one is asked for, exhaustively. row_MD: (M, d) float32 unit rows, M at least 1.
+
+    On a GPU by faiss. On a CPU an 8-bit screen (int8.py) rules out, with proof, what cannot be nearer than the nearest row
+    found so far; the rest is compared in float32.
+    """
+
+    def __init__(self, row_MD: Floats) -> None:
+        self.row_MD = np.ascontiguousarray(row_MD)
+        dimension = row_MD.shape[1]
+        self._index = neighbours.flat_index(dimension) if neighbours.gpus() else None
+        self._tiles: list[tuple[int, Tile]] = []  # number of the first row, and the rows in 8 bits
+        if self._index is not None:
+            self._index.add(self.row_MD)
+            return
+        for start in range(_FIRST, len(row_MD), neighbours.TILE):
+            part_MD = self.row_MD[start : start + neighbours.TILE]
+            self._tiles.append((start, Tile(dimension, len(part_MD))))
+            self._tiles[-1][1].add(part_MD)
+
+    def nearest(self, point_BD: Floats) -> tuple[Floats, NDArray[np.int64]]:
+        """Similarity (B,) of each unit row to its nearest row, by a float32 product, and that row's number (B,)."""
+        if self._index is not None:
+            best_B1, row_B1 = self._index.search(np.ascontiguousarray(point_BD), 1)
+            return best_B1[:, 0], row_B1[:, 0]
+        parts = [point_BD[start : start + _TOGETHER] for start in range(0, len(point_BD), _TOGETHER)]
+        found = list(in_order(self._nearest, parts))
+        best_B = np.concatenate([np.empty(0, np.float32), *(best for best, _ in found)])
+        return best_B, np.concatenate([np.empty(0, np.int64), *(row for _, row in found)])
+
+    def _nearest(self, point_QD: Floats) -> tuple[Floats, NDArray[np.int64]]:
+        similarity_QM = point_QD @ self.row_MD[:_FIRST].T
+        row_Q = similarity_QM.argmax(axis=1)
+        best_Q = np.take_along_axis(similarity_QM, row_Q[:, None], axis=1)[:, 0]
+        queries, bound = Queries(point_QD), sphere.float32_bound(point_QD.shape[1])
+        for start, tile in self._tiles:
+            query_P, row_P = tile.suspects(queries, best_Q.astype(np.float64) - bound)
+            part_MD = self.row_MD[start : start + tile.rows]
+            if len(query_P) > _DENSE * len(point_QD) * tile.rows:
+                similarity_QM = point_QD @ part_MD.T
+                nearest_Q = similarity_QM.argmax(axis=1)
+                asked_K, similarity_K = np.arange(len(point_QD)), similarity_QM[np.arange(len(point_QD)), nearest_Q]
+                nearest_K = nearest_Q
+            else:
+                similarity_P = np.einsum("pd,pd->p", point_QD[query_P], part_MD[row_P])
+                order_P = np.lexsort((row_P, -similarity_P, query_P))  # of each query the most similar row, then the first
+                asked_K, first_K = np.unique(query_P[order_P], return_index=True)
+                similarity_K, nearest_K = similarity_P[order_P][first_K], row_P[order_P][first_K]
+            nearer_K = similarity_K > best_Q[asked_K]
+            best_Q[asked_K[nearer_K]], row_Q[asked_K[nearer_K]] = similarity_K[nearer_K], nearest_K[nearer_K] + start
+        return best_Q, row_Q

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from synthface.identity import sphere
 from synthface.identity.int8 import Queries, Tile
+from synthface.identity.nearest import Crowd
 from synthface.identity.neighbours import FaissEngine, Int8Engine
 
 
@@ -71,3 +72,28 @@ def test_an_empty_index_is_near_to_nobody() -> None:
     x = sphere.normalize(np.random.default_rng(1).standard_normal((5, 8)))
     for engine in (Int8Engine(0.3, 8), FaissEngine(0.3, 8)):
         assert not engine.near_any(x).any()
+
+
+@pytest.mark.parametrize(("dimension", "rows"), [(16, 1), (16, 900), (16, 6_000), (128, 10_000), (512, 6_000)])
+def test_the_nearest_of_a_crowd_is_the_nearest_of_all_float64_products(dimension: int, rows: int) -> None:
+    rng = np.random.default_rng(dimension + rows)
+    crowd_MD = sphere.normalize(rng.standard_normal((rows, dimension)) + 0.1)
+    point_BD = sphere.normalize(rng.standard_normal((700, dimension)) + 0.1)
+    point_BD[5], point_BD[6] = crowd_MD[-1], -crowd_MD[0]
+    similarity_B, row_B = Crowd(crowd_MD).nearest(point_BD)
+    exact_BM = point_BD.astype(np.float64) @ crowd_MD.T.astype(np.float64)
+    bound = sphere.float32_bound(dimension)
+    np.testing.assert_allclose(similarity_B, exact_BM.max(axis=1), rtol=0, atol=bound)
+    np.testing.assert_allclose(exact_BM[np.arange(700), row_B], exact_BM.max(axis=1), rtol=0, atol=2 * bound)
+    assert row_B[5] == rows - 1
+    assert (row_B == exact_BM.argmax(axis=1)).mean() > 0.99
+
+
+def test_the_nearest_of_a_crowd_does_not_depend_on_who_else_is_asked_for() -> None:
+    rng = np.random.default_rng(1)
+    crowd_MD = sphere.normalize(rng.standard_normal((5_000, 64)))
+    point_BD = sphere.normalize(rng.standard_normal((1_100, 64)))
+    crowd = Crowd(crowd_MD)
+    row_B = crowd.nearest(point_BD)[1]
+    np.testing.assert_array_equal(np.concatenate([crowd.nearest(point_BD[k : k + 137])[1] for k in range(0, 1_100, 137)]), row_B)
+    assert [len(part) for part in crowd.nearest(point_BD[:0])] == [0, 0]
