@@ -123,6 +123,7 @@ def test_half_precision_keeps_to_its_tolerance(expected, dtype):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_800)
 def test_a_compiled_unet_gives_the_same_latents(expected):
     compiled = Arc2Face.from_pretrained(GOLDEN / "checkpoint", dtype="float32", device="cpu", compile=True)
     found = latents(compiled, expected, "DPMSolverMultistepScheduler", 5, 3.0)
