@@ -1,7 +1,8 @@
 """fit-prior on 1M × 512 float16 rows from disk, against scikit-learn's IncrementalPCA fed the same file.
 
 The limit is the machine's float32 matrix product: 2·N·d² operations for the second moment of N rows. The memory is
-measured on ten times as many rows, with labels: the file is given ten times, as files of one set.
+measured on ten times as many rows, with labels: the file is given ten times, as files of one set, each time of other
+people. With 1M rows that is 10M of 500,000 people, whose sums lie in a scratch file.
 
     python benchmarks/fit_prior.py --keep
 """
@@ -23,10 +24,11 @@ from synthface.identity.embeddings import open_embeddings
 from synthface.recipe.people import PriorRecipe
 
 _TIMES = 10
+_PHOTOGRAPHS = 20  # of each person
 
 
 def write_rows(path: Path, rows: int, dimension: int) -> None:
-    """Random rows with a falling spectrum, float16, as .npy; beside it .safetensors with labels, 20 rows a person."""
+    """Random rows with a falling spectrum, float16, as .npy; beside it .safetensors with labels."""
     from safetensors.numpy import save_file
 
     rng = np.random.default_rng(0)
@@ -36,7 +38,8 @@ def write_rows(path: Path, rows: int, dimension: int) -> None:
         block = rng.standard_normal((min(50_000, rows - start), dimension), dtype=np.float32) * scale
         target[start : start + len(block)] = block
     target.flush()
-    save_file({"embeddings": np.asarray(target), "labels": np.arange(rows) // 20}, path.with_suffix(".safetensors"))
+    labels = np.arange(rows) // _PHOTOGRAPHS
+    save_file({"embeddings": np.asarray(target), "labels": labels}, path.with_suffix(".safetensors"))
 
 
 def ours(path: Path) -> tuple[float, np.ndarray]:
@@ -61,22 +64,33 @@ def incremental_pca(path: Path, limit: int | None) -> tuple[float, np.ndarray, i
     return time.perf_counter() - start, pca.explained_variance_, rows - rows % batch
 
 
-def peak_above_imports(path: Path, times: int) -> float:
-    """MiB that a fit of the file, given so many times, adds to an interpreter that has fitted 1,000 rows."""
+def peak_above_imports(path: Path, times: int) -> tuple[float, int]:
+    """MiB that a fit of the file, given so many times, adds to an interpreter that has fitted 1,000 rows; and its people.
+
+    The labels are numbered on from one time to the next, in place: ten files of 1 GB would say the same.
+    """
     program = (
         "import sys; from synthface.identity import fit; from synthface.identity.embeddings import open_embeddings\n"
-        "from synthface.recipe.people import PriorRecipe; fit.fit_prior(open_embeddings(sys.argv[1:]), PriorRecipe())\n"
+        "from synthface.recipe.people import PriorRecipe; import numpy as np\n"
+        "rows = open_embeddings(sys.argv[1:])\n"
+        "if len(sys.argv) > 2:\n"
+        "    people = int(rows.labels_N.max()) + 1\n"
+        "    for time, label_N in enumerate(np.split(rows.labels_N, len(sys.argv) - 1)):\n"
+        "        label_N += time * people\n"
+        "print('people', fit.fit_prior(rows, PriorRecipe()).facts['people'])\n"
         "print(open('/proc/self/status').read())"
     )
     small = path.with_name("small.npz")
-    np.savez(small, embeddings=np.load(path.with_suffix(".npy"), mmap_mode="r")[:1_000], labels=np.arange(1_000) // 20)
-    peaks = []
+    labels = np.arange(1_000) // _PHOTOGRAPHS
+    np.savez(small, embeddings=np.load(path.with_suffix(".npy"), mmap_mode="r")[:1_000], labels=labels)
+    peaks, people = [], 0
     for files in ([small], [path] * times):
-        status = subprocess.run(
+        said = subprocess.run(
             [sys.executable, "-c", program, *files], capture_output=True, text=True, check=True
         ).stdout
-        peaks.append(int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024)  # type: ignore[index]
-    return peaks[1] - peaks[0]
+        peaks.append(int(re.search(r"VmHWM:\s+(\d+)", said)[1]) / 1024)  # type: ignore[index]
+        people = int(re.search(r"people (\d+)", said)[1])  # type: ignore[index]
+    return peaks[1] - peaks[0], people
 
 
 def main() -> None:
@@ -95,7 +109,7 @@ def main() -> None:
         gflops = measure.matmul_gflops(n=8_192)
         peer_seconds, peer_eigenvalues, peer_rows = incremental_pca(path, chosen.peer_rows)
         peer_seconds *= chosen.rows / peer_rows
-        memory = peak_above_imports(path.with_suffix(".safetensors"), _TIMES)
+        memory, people = peak_above_imports(path.with_suffix(".safetensors"), _TIMES)
     limit = 2 * chosen.rows * dimension**2 / gflops / 1e9
     measure.report(
         "fit_prior",
@@ -114,6 +128,7 @@ def main() -> None:
             if peer_rows > 0.99 * chosen.rows
             else None,
             "rows_of_the_memory_test": _TIMES * chosen.rows,
+            "people_of_the_memory_test": people,
             "peak_mib_above_a_fit_of_1000_rows": round(memory),
         },
         chosen.keep,
