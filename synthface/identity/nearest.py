@@ -163,7 +163,9 @@ class Crowd:
                 nearest_K = nearest_Q
             else:
                 similarity_P = np.einsum("pd,pd->p", point_QD[query_P], part_MD[row_P])
-                order_P = np.lexsort((row_P, -similarity_P, query_P))  # of each query the most similar row, then the first
+                order_P = np.lexsort(
+                    (row_P, -similarity_P, query_P)
+                )  # of each query the most similar row, then the first
                 asked_K, first_K = np.unique(query_P[order_P], return_index=True)
                 similarity_K, nearest_K = similarity_P[order_P][first_K], row_P[order_P][first_K]
             nearer_K = similarity_K > best_Q[asked_K]

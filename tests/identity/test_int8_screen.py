@@ -95,5 +95,7 @@ def test_the_nearest_of_a_crowd_does_not_depend_on_who_else_is_asked_for() -> No
     point_BD = sphere.normalize(rng.standard_normal((1_100, 64)))
     crowd = Crowd(crowd_MD)
     row_B = crowd.nearest(point_BD)[1]
-    np.testing.assert_array_equal(np.concatenate([crowd.nearest(point_BD[k : k + 137])[1] for k in range(0, 1_100, 137)]), row_B)
+    np.testing.assert_array_equal(
+        np.concatenate([crowd.nearest(point_BD[k : k + 137])[1] for k in range(0, 1_100, 137)]), row_B
+    )
     assert [len(part) for part in crowd.nearest(point_BD[:0])] == [0, 0]
