@@ -57,7 +57,7 @@ class Studio:
                 "Say --set generator.controlnet=arc2face-controlnet, or name a folder.",
             )
         self.recipe, self.control = recipe, control
-        self.encoder: Encoder = open_encoder(recipe.encoder.model, device=device)
+        self.encoder: Encoder = open_encoder(recipe.encoder.model, device=device, batch_size=recipe.encoder.batch_size)
         self.detector = open_detector(recipe.encoder, device=device)
         self._device = device
         self._generator: Arc2Face | None = None
