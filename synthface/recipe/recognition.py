@@ -87,7 +87,9 @@ class EvaluateRecipe(Section):
         (1e-2, 1e-3, 1e-4), "False-accept rates at which TAR is told, as far as the number of pairs allows."
     )
     color_check_pairs: int = free(
-        256, "Pairs of the first set that can tell that are also embedded with red and blue swapped, as a warning; 0: none.", ge=0
+        256,
+        "Pairs of the first set that can tell that are also embedded with red and blue swapped, as a warning; 0: none.",
+        ge=0,
     )
     batch_size: int = free(128, "Images embedded at once.", ge=1)
     device: str = free("auto", "auto, cpu, cuda, cuda:N.")
