@@ -17,7 +17,7 @@ setup: $(READY)  ## make the environment in .venv
 $(READY): setup.cfg constraints.txt
 	test -x $(UV) || python3 -m pip install --quiet --disable-pip-version-check --target $(VENV)/uv 'uv>=0.5'
 	test -x $(PYTHON) || $(UV) venv --quiet --allow-existing --python python3 $(VENV)
-	$(UV) pip install --quiet --python $(PYTHON) --constraint constraints.txt --editable '.[test]'
+	$(UV) pip install --quiet --compile-bytecode --python $(PYTHON) --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 test: setup      ## the whole suite but the slow part, under 15 minutes on 2 cores
