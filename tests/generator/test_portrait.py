@@ -207,7 +207,9 @@ def test_a_photograph_without_a_face_is_said(synthface, detecting, samples, tmp_
 def test_control_pictures_steer(synthface, studio, photographs, controlnet, tmp_path):
     options = ["portrait", photographs[0], "--n", 2, *studio, "--json"]
     steered = [*options, "--set", f"generator.controlnet={controlnet}"]
-    poses = photographs[2], photographs[3]
+    poses = tmp_path / "black.png", tmp_path / "white.png"
+    for pose, level in zip(poses, (0, 255), strict=True):
+        cv2.imwrite(str(pose), np.full((64, 64, 3), level, np.uint8))
 
     def drawn(out, command, *control):
         done = synthface(*command, "--out", tmp_path / out, *(part for pose in control for part in ("--control", pose)))
