@@ -157,16 +157,20 @@ def generated(folder: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
 def main() -> None:
     from synthface.parametric import benchmarks
 
-    keep = measure.arguments(__doc__ or "").parse_args().keep
+    parser = measure.arguments(__doc__ or "")
+    parser.add_argument(
+        "--pairs", type=int, default=PAIRS, help="of each verification set; 600: what the demonstration does"
+    )
+    chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         bins = Path(temporary, "bins")
-        benchmarks.ensure(bins, list(benchmarks.SETS), PAIRS)
+        benchmarks.ensure(bins, list(benchmarks.SETS), chosen.pairs)
         image_NHWC, label_N = strangers()
         encoder = threshold(embedded_by("embedded", image_NHWC), label_N)
         verifier = threshold(embedded_by("embedded-verifier", image_NHWC), label_N)
         run = Path(temporary, "run")
         content = {
-            "pairs_of_each_set": PAIRS,
+            "pairs_of_each_set": chosen.pairs,
             "encoder": {"accuracy": accuracy("embedded", bins), **encoder},
             "verifier": {"accuracy": accuracy("embedded-verifier", bins), **verifier},
             "prior": sampled(run),
@@ -177,7 +181,7 @@ def main() -> None:
     if "yaw_std" in spread:
         content["yaw_std_ratio"] = own["yaw_std"] / spread["yaw_std"]
     content["luminance_std_ratio"] = own["luminance_std"] / spread["luminance_std"]
-    measure.report("embedded", content, keep)
+    measure.report("embedded", content, chosen.keep)
 
 
 if __name__ == "__main__":

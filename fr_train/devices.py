@@ -1,21 +1,9 @@
-"""Which device a network runs on, and how it says that it is too small."""
+"""Which device PyTorch's networks run on."""
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
-from synthface.errors import ResourceError, UsageError
-
-# PyTorch and onnxruntime have no class that all their allocators raise; the messages tell
-_MEMORY = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "failed to allocate memory",
-    "bad allocation",
-    "bad_alloc",
-)
+from synthface.devices import parse
+from synthface.errors import ResourceError
 
 
 def choose(name: str = "auto") -> str:
@@ -25,7 +13,7 @@ def choose(name: str = "auto") -> str:
     """
     import torch
 
-    kind, index = _parsed(name)
+    kind, index = parse(name)
     if kind == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if kind == "cpu":
@@ -40,43 +28,3 @@ def choose(name: str = "auto") -> str:
             f"The last one is cuda:{torch.cuda.device_count() - 1}.",
         )
     return name
-
-
-def onnx_providers(name: str = "auto") -> list[Any]:
-    """onnxruntime's words for a device; `auto` is a GPU where onnxruntime has CUDA, which is a package of its own.
-
-    Raises UsageError for names of no device, ResourceError for a GPU of which onnxruntime knows nothing.
-    """
-    import onnxruntime
-
-    kind, index = _parsed(name)
-    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    if kind == "cuda" and not has_cuda:
-        raise ResourceError(
-            f"The device '{name}' was asked for, and onnxruntime has no CUDA provider.",
-            "Install onnxruntime-gpu in place of onnxruntime, or choose cpu.",
-        )
-    if kind == "cpu" or not has_cuda:
-        return ["CPUExecutionProvider"]
-    if hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()  # finds the CUDA libraries that PyTorch brought along
-    # not the exhaustive search, which times kernels and takes another one today than yesterday
-    options = {"device_id": index or 0, "cudnn_conv_algo_search": "HEURISTIC"}
-    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of PyTorch, onnxruntime or numpy means that a device, or the machine, has too little memory."""
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _MEMORY):
-        return True
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError)
-
-
-def _parsed(name: str) -> tuple[str, int | None]:
-    """auto, cpu or cuda, and the number behind the latter."""
-    match = re.fullmatch(r"(auto|cpu|cuda)|cuda:([0-9]+)", name)
-    if match is None:
-        raise UsageError(f"There is no device '{name}'.", "Choose auto, cpu, cuda or cuda:N.")
-    return (match.group(1), None) if match.group(1) else ("cuda", int(match.group(2)))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fr_train import devices
+from synthface.devices import is_out_of_memory, onnx_providers
 from synthface.errors import InputError, ResourceError, UsageError
 from synthface.progress import say
 
@@ -183,7 +184,7 @@ def _normalises_itself(path: Path) -> bool:
 
 def _open_session(path: Path, device: str) -> tuple[Any, str]:
     """onnxruntime's session, and where it runs: cpu, cuda or cuda:N."""
-    providers = devices.onnx_providers(device)
+    providers = onnx_providers(device)
     session = _session(path, providers)
     if providers[0] == "CPUExecutionProvider":
         return session, "cpu"
@@ -208,7 +209,7 @@ def _session(path: Path, providers: list[Any]) -> Any:
         with contextlib.redirect_stdout(sys.stderr):  # it prints when it falls back to the CPU
             session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's errors have no common class
-        if devices.is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise ResourceError(f"{path} does not fit into the memory of the device.", "Choose another one.") from error
         raise InputError(
             f"{path} cannot be opened as an ONNX network: {(str(error) or type(error).__name__).splitlines()[0]}.",
@@ -225,7 +226,7 @@ def _within_memory(
     try:
         return run(image_BHWC)
     except Exception as error:  # onnxruntime's errors have no common class
-        if not devices.is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         cause = _released(error)
     smaller = len(image_BHWC) // 2
@@ -233,7 +234,7 @@ def _within_memory(
         try:
             run(image_BHWC[:smaller])
         except Exception as error:
-            if not devices.is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             _released(error)
             smaller //= 2

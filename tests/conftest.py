@@ -38,6 +38,14 @@ def real_data() -> Path:
     pytest.skip(message)
 
 
+@pytest.fixture
+def onnxruntime_claims_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime says that it has CUDA; whether it can be used is another matter."""
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: both)
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None, raising=False)
+
+
 @pytest.fixture(scope="session")
 def docs_script() -> Callable[[str], ModuleType]:
     """Gives a script of docs/, by its name without suffix, as a module."""

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from fr_train import devices
+from synthface.devices import is_out_of_memory
 from synthface.errors import ResourceError, UsageError
 from synthface.recipe.recognition import TrainRecipe
 
@@ -82,7 +83,7 @@ def explaining_out_of_memory(batch_size: int, device: torch.device) -> Iterator[
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if not (isinstance(error, MemoryError) or devices.is_out_of_memory(error)):
+        if not is_out_of_memory(error):
             raise
         raise ResourceError(
             f"A batch of {batch_size} does not fit into the memory of {device}{_size(device)}.",

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.devices import is_out_of_memory, onnx_providers
 from synthface.errors import InputError, ResourceError
 from synthface.progress import say
 
@@ -23,17 +24,11 @@ Array = NDArray[Any]
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-_MEMORY = ("failed to allocate memory", "out of memory", "bad allocation", "bad_alloc")
 
 
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """onnxruntime has no class of its own for it; its allocators' messages tell."""
-    return isinstance(error, MemoryError) or any(word in str(error).lower() for word in _MEMORY)
 
 
 class Network:
@@ -53,7 +48,7 @@ class Network:
     ) -> None:
         self.path, self.batch_setting = Path(path), batch_setting
         self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="encoder")
-        self._open(providers_of(device), batched)
+        self._open(onnx_providers(device or "auto"), batched)
         if self.on_gpu and "CUDAExecutionProvider" not in self._session.get_providers():
             if device not in (None, "auto"):
                 raise ResourceError(
@@ -135,28 +130,6 @@ class Network:
             f"Not even one picture fits into the memory for {self.path.name}.",
             "Close other programs, or choose another device with --device.",
         )
-
-
-def providers_of(device: str | None) -> list[Any]:
-    """onnxruntime's names of a device. Raises ResourceError for a GPU that onnxruntime cannot use."""
-    import onnxruntime
-
-    name, _, index = (device or "auto").partition(":")
-    if name not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise ResourceError(f"There is no device '{device}'.", "It is cpu, cuda, or cuda with a number: cuda:1.")
-    has_cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-    if name == "cuda" and not has_cuda:
-        raise ResourceError(
-            f"The device '{device}' was asked for, and onnxruntime has no CUDA here.",
-            "Install onnxruntime-gpu in place of onnxruntime, or choose --device cpu.",
-        )
-    if name == "cpu" or not has_cuda:
-        return ["CPUExecutionProvider"]
-    if hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()  # finds the CUDA libraries that PyTorch brought along
-    # not the exhaustive search, which times kernels and takes another one today than yesterday
-    options = {"device_id": int(index or 0), "cudnn_conv_algo_search": "HEURISTIC"}
-    return [("CUDAExecutionProvider", options), "CPUExecutionProvider"]
 
 
 def _open_session(path: Path, content: str | bytes, providers: list[Any], single_thread: bool) -> Any:

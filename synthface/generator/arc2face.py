@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from synthface import files
+from synthface.devices import is_out_of_memory
 from synthface.errors import InputError, UsageError
 from synthface.generator import layout, load, noise
 from synthface.generator.attention import attend_plainly
@@ -25,7 +26,6 @@ from synthface.generator.device import (
     choose_dtype,
     compile_failed,
     is_compile_failure,
-    is_out_of_memory,
     out_of_memory,
 )
 from synthface.generator.lora import lora_file, merge_lora

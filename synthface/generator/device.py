@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
-from synthface.errors import ResourceError, SynthfaceError, UsageError
+from synthface.devices import is_out_of_memory, parse
+from synthface.errors import ResourceError, SynthfaceError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_DEVICE = re.compile(r"cpu|cuda(:[0-9]+)?")
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -21,8 +20,7 @@ def choose_device(name: str | None) -> torch.device:
     """
     if name is None or name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    if not _DEVICE.fullmatch(name):
-        raise UsageError(f"There is no device '{name}'.", "Choose auto, cpu, cuda or cuda:N.")
+    parse(name)
     device = torch.device(name)
     if device.type == "cuda":
         if not torch.cuda.is_available():
@@ -54,13 +52,6 @@ def cpu_has_bfloat16() -> bool:
 def channels_last_helps(device: torch.device, dtype: torch.dtype) -> bool:
     """Whether convolutions are faster with the channels last: in float32 on a CPU, in half precision on a GPU."""
     return dtype == torch.float32 if device.type == "cpu" else dtype != torch.float32
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Both kinds: the GPU's own error, and the CPU allocator's RuntimeError."""
-    return isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 def is_compile_failure(error: BaseException) -> bool:

@@ -6,7 +6,6 @@ depends on its own row alone, wherever it stands (tested on the CPU, docs/render
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.devices import is_out_of_memory
 from synthface.errors import ResourceError
 from synthface.progress import say
 from synthface.render.networks import Generator
@@ -83,12 +83,9 @@ def _of_memory(error: Exception) -> ResourceError:
     """The error as the end of the memory, which is PyTorch's own where it comes in front of the batch; others are raised."""
     if isinstance(error, ResourceError):
         return error
-    if "torch" in sys.modules:
-        from synthface.generator.device import is_out_of_memory
-
-        if is_out_of_memory(error):
-            return ResourceError(
-                "The generator: not even one picture fits into the device's memory.",
-                "Close other programs, compute in half precision, or use another device.",
-            )
+    if is_out_of_memory(error):
+        return ResourceError(
+            "The generator: not even one picture fits into the device's memory.",
+            "Close other programs, compute in half precision, or use another device.",
+        )
     raise error

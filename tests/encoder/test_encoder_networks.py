@@ -10,7 +10,7 @@ import pytest
 from encoder_samples import DIMENSION, crop, write_detector, write_encoder
 
 from synthface.encoder import open_encoder
-from synthface.encoder.network import Network, providers_of
+from synthface.encoder.network import Network
 from synthface.encoder.recognise import OnnxEncoder
 from synthface.errors import InputError, ResourceError
 
@@ -102,31 +102,11 @@ def test_half_a_network_is_refused_in_one_sentence(networks: Path, tmp_path: Pat
         Network(tmp_path / "none.onnx", "cpu", batched)
 
 
-def test_an_absent_gpu_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    import onnxruntime
-
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    assert providers_of(None) == ["CPUExecutionProvider"]
-    with pytest.raises(ResourceError, match=r"'cuda:1' was asked for.*onnxruntime-gpu.*--device cpu"):
-        providers_of("cuda:1")
-    with pytest.raises(ResourceError, match="There is no device 'gpu'"):
-        providers_of("gpu")
-
-
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_a_gpu_is_taken_where_there_is_one(
-    networks: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.usefixtures("onnxruntime_claims_cuda")
+def test_a_gpu_that_cannot_be_used_is_an_error_where_it_was_asked_for(
+    networks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import onnxruntime
-
-    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
-    for asked, index in ((None, 0), ("cuda:1", 1)):
-        name, options = providers_of(asked)[0]
-        assert (name, options["device_id"]) == ("CUDAExecutionProvider", index)
-        assert options["cudnn_conv_algo_search"] != "EXHAUSTIVE", "kernels chosen by their time differ between runs"
-    assert providers_of("cpu") == ["CPUExecutionProvider"]
     with pytest.raises(ResourceError, match="its CUDA libraries did not load"):
         Network(networks / "encoder.onnx", "cuda")  # this onnxruntime falls back to the CPU, which is not what was said
     unasked = Network(networks / "encoder.onnx")

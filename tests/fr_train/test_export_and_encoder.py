@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from fr_train import devices, export, weights
+from fr_train import export, weights
 from fr_train.encoder import BATCH, RecogniserEncoder
 from fr_train.models import OnnxEmbedder, TorchEmbedder, export_onnx, export_safetensors, open_model
 from synthface.encoder import open_encoder
@@ -110,26 +110,6 @@ def onnx(narrow: Callable[[str], nn.Module], tmp_path: Path) -> Path:
     return tmp_path / "small.onnx"
 
 
-def test_onnx_runs_on_the_device_that_was_asked_for_or_says_why_not(
-    onnx: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("tpu", "cuda:one", "cpu:0", "cuda:"):
-        with pytest.raises(UsageError, match=f"There is no device '{name}'"):
-            open_model(onnx, device=name)
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    assert devices.onnx_providers("auto") == ["CPUExecutionProvider"]
-    with pytest.raises(ResourceError, match=r"'cuda:1' was asked for, and onnxruntime has no CUDA.*onnxruntime-gpu"):
-        open_model(onnx, device="cuda:1")
-
-    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
-    for name, index in (("auto", 0), ("cuda", 0), ("cuda:1", 1)):
-        provider, options = devices.onnx_providers(name)[0]
-        assert (provider, options["device_id"]) == ("CUDAExecutionProvider", index)
-    assert devices.onnx_providers("cpu") == ["CPUExecutionProvider"]
-
-
 class Session:
     """An onnxruntime session whose CUDA cannot be used: it runs on the CPU instead, and prints so."""
 
@@ -142,12 +122,10 @@ class Session:
         return getattr(self.session, name)
 
 
+@pytest.mark.usefixtures("onnxruntime_claims_cuda")
 def test_a_fall_back_to_the_cpu_does_not_go_unnoticed(
     onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
     monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     with pytest.raises(ResourceError, match=r"'cuda:1' was asked for, and onnxruntime cannot use it for .*small\.onnx"):
         open_model(onnx, device="cuda:1")

@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
+from synthface.devices import is_out_of_memory
 from synthface.errors import SynthfaceError
-from synthface.generator.device import compile_failed, is_compile_failure, is_out_of_memory, out_of_memory
+from synthface.generator.device import compile_failed, is_compile_failure, out_of_memory
 from synthface.generator.training import checkpoints
 from synthface.generator.training.average import Average
 from synthface.generator.training.log import StageLog
