@@ -67,7 +67,7 @@ def in_hub_cache(repository: str) -> Path | None:
 
     try:
         return Path(snapshot_download(repository, local_files_only=True))
-    except Exception:  # the hub client's errors differ between its versions
+    except (OSError, ValueError):  # LocalEntryNotFoundError is both; an id that is none is a ValueError
         return None
 
 

@@ -264,7 +264,7 @@ def test_an_interrupt_keeps_what_was_accepted_and_exits_with_130(prior_file: Pat
         time.sleep(0.02)
     before = len(identities.load("run/identities.safetensors"))
     process.send_signal(number)
-    _, said = process.communicate(timeout=200)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said.rstrip().endswith("synthface: stopped. What was finished is kept; the same command goes on.")
     assert len(identities.load("run/identities.safetensors")) >= before > 0

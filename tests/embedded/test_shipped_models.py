@@ -84,20 +84,33 @@ def test_each_model_has_its_card() -> None:
         assert all(word in text.lower() for word in ("data", "training", "limits", "licen")), name
 
 
-@pytest.mark.parametrize(("model", "floor"), [("embedded", 0.95), ("embedded-verifier", 0.70)])
+# What the shipped weights do not reach stays written here; strict: better weights must take these marks away.
+TOO_LITTLE_TRAINED = pytest.mark.xfail(strict=True, reason="the verifier saw 240,000 pictures: 74.9 %, EER 11.5 %")
+SOFT = pytest.mark.xfail(strict=True, reason="the autoencoder is soft: a median sharpness of 33 against 426")
+
+
+@pytest.mark.parametrize(
+    ("model", "floor"),
+    [
+        ("embedded", 0.95),
+        ("embedded-verifier", 0.70),
+        pytest.param("embedded-verifier", 0.90, marks=TOO_LITTLE_TRAINED),
+    ],
+)
 def test_the_recognisers_tell_strangers_apart(model: str, floor: float, tmp_path: Path) -> None:
     benchmarks.ensure(tmp_path, ["mixed"], 200)
     one = embed(open_model(shipped.encoder(model)), bins.read(tmp_path / "mixed.bin"), flip=True, batch_size=64)
     assert verification.accuracy(one.dist_N, one.issame_N, 10).mean >= floor
 
 
-def test_the_verifier_says_that_a_person_of_the_face_model_stays_who_they_are() -> None:
+@pytest.mark.parametrize("most", [0.15, pytest.param(0.06, marks=TOO_LITTLE_TRAINED)])
+def test_the_verifier_says_that_a_person_of_the_face_model_stays_who_they_are(most: float) -> None:
     image_NHWC, person_N = strangers()
     embedding_ND = normalize(open_encoder("embedded-verifier").embed(image_NHWC))
     genuine, impostor = pair_scores(embedding_ND, person_N, seed=0)
     assert genuine.mean() >= 0.5
     assert abs(impostor.mean()) <= 0.1
-    assert equal_error_rate(genuine, impostor) <= 0.15
+    assert equal_error_rate(genuine, impostor) <= most
 
 
 def test_two_unlike_networks_judge() -> None:
@@ -131,13 +144,21 @@ def test_pictures_of_sampled_people_look_like_their_conditions() -> None:
 def test_pictures_of_one_person_differ_and_are_one_person_to_the_verifier() -> None:
     _, image_MHWC, identity_M = drawn()
     genuine, impostor = pair_scores(normalize(open_encoder("embedded-verifier").embed(image_MHWC)), identity_M, seed=0)
-    assert equal_error_rate(genuine, impostor) <= 0.15
+    assert equal_error_rate(genuine, impostor) <= 0.05
     one = image_MHWC[:PER_PERSON].astype(np.float32)
     assert np.abs(one[1:] - one[:-1]).mean() > 10  # grey levels: pose, light and background change
 
 
 def test_pictures_are_as_bright_as_the_faces_they_were_learned_from() -> None:
     assert abs(float(drawn()[1].mean()) - float(strangers()[0].mean())) < 25  # grey levels
+
+
+@SOFT
+def test_pictures_are_as_sharp_as_the_faces_they_were_learned_from() -> None:
+    from synthface.encoder.pose import sharpness
+
+    ours, theirs = (np.median([sharpness(image) for image in images]) for images in (drawn()[1], strangers()[0]))
+    assert ours > theirs / 3
 
 
 def test_the_default_recipe_is_the_demonstration() -> None:

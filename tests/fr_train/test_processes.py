@@ -23,7 +23,7 @@ SETTINGS = [
     "train.milestones=[]",
     "train.schedule=step",
     "train.warmup_epochs=0",
-    "train.learning_rate=0.001",
+    "train.learning_rate=0.00001",  # at which rounding is not amplified from step to step
     "train.scale=16",
     "train.precision=no",
     "train.device=cpu",
@@ -61,22 +61,19 @@ def test_two_processes_under_torchrun_reach_the_losses_of_one_with_the_same_batc
     assert [line["step"] for line in second] == list(range(1, STEPS + 1))
     for figure in ("loss", "mean_norm", "mean_target_cosine"):
         mine, theirs = ([line[figure] for line in lines] for lines in (first, second))
-        # the first is one forward pass; then rounding, different for each CPU, is amplified from step to step, while a
-        # gradient of twice the size or of half the batch would be seen in the first digit
-        np.testing.assert_allclose(theirs[:1], mine[:1], rtol=1e-4, atol=1e-5, err_msg=figure)
-        np.testing.assert_allclose(theirs, mine, rtol=1e-2, atol=1e-3, err_msg=figure)
+        np.testing.assert_allclose(theirs, mine, rtol=1e-4, atol=1e-5, err_msg=figure)
     one, other = (checkpoints.read(tmp_path / run / "fr" / "checkpoints" / "last.pt") for run in ("one", "two"))
     for key in ("batch_mean", "batch_std"):  # AdaFace's statistics of the norms are those of the whole batch
         torch.testing.assert_close(other["head"][key], one["head"][key], rtol=1e-4, atol=1e-5)
     for key, value in one["model"].items():
         if "running" in key:
-            assert distance(other["model"][key], value) < 1e-2, key
+            assert distance(other["model"][key], value) < 1e-3, key
     # rounding moves one activation in ten thousand across zero, whose gradient is then another one; twice the gradient
     # would be at a distance of 1. That the mathematics agrees to ten digits is shown in float64, in test_sync_norm.py
     for key, held in one["optimizer"]["state"].items():
         momentum = held["momentum_buffer"]
         if momentum.norm() > 1e-3:
-            assert distance(other["optimizer"]["state"][key]["momentum_buffer"], momentum) < 0.4, key
+            assert distance(other["optimizer"]["state"][key]["momentum_buffer"], momentum) < 0.1, key
 
 
 def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
