@@ -32,7 +32,7 @@ class Centers:
         faiss.cvar.distance_compute_blas_threshold = _BLAS_FROM
         self._index = neighbours.flat_index(center_ND.shape[1])
         self._index.add(self.center_ND)
-        self._screen: list[Tile] = []
+        self._screen: list[tuple[int, Tile]] = []
 
     def __len__(self) -> int:
         return len(self.center_ND)
@@ -74,24 +74,18 @@ class Centers:
         screened_K = np.flatnonzero(~may_M)
         for start in range(0, len(screened_K), _TOGETHER):
             asked_Q = screened_K[start : start + _TOGETHER]
-            queries, first = Queries(point_MD[asked_Q]), 0
+            queries = Queries(point_MD[asked_Q])
             least_Q = own_M[asked_Q] - sphere.float32_bound(point_MD.shape[1])
-            for tile in self._tiles():
+            for first, tile in self._tiles():
                 query_P, row_P = tile.suspects(queries, least_Q)
                 other_P = row_P + first != identity_M[asked_Q[query_P]]
                 may_M[asked_Q[query_P[other_P]]] = True
-                first += tile.rows
         return may_M
 
-    def _tiles(self) -> list[Tile]:
+    def _tiles(self) -> list[tuple[int, Tile]]:
         """All centers in 8 bits, made when they are first wanted; by two threads at once, the same twice."""
         if not self._screen:
-            tiles = []
-            for start in range(0, len(self), neighbours.TILE):
-                part_MD = self.center_ND[start : start + neighbours.TILE]
-                tiles.append(Tile(part_MD.shape[1], len(part_MD)))
-                tiles[-1].add(part_MD)
-            self._screen = tiles
+            self._screen = _tiled(self.center_ND)
         return self._screen
 
     def _nearer_by_faiss(
@@ -127,16 +121,10 @@ class Crowd:
 
     def __init__(self, row_MD: Floats) -> None:
         self.row_MD = np.ascontiguousarray(row_MD)
-        dimension = row_MD.shape[1]
-        self._index = neighbours.flat_index(dimension) if neighbours.gpus() else None
-        self._tiles: list[tuple[int, Tile]] = []  # number of the first row, and the rows in 8 bits
+        self._index = neighbours.flat_index(row_MD.shape[1]) if neighbours.gpus() else None
         if self._index is not None:
             self._index.add(self.row_MD)
-            return
-        for start in range(_FIRST, len(row_MD), neighbours.TILE):
-            part_MD = self.row_MD[start : start + neighbours.TILE]
-            self._tiles.append((start, Tile(dimension, len(part_MD))))
-            self._tiles[-1][1].add(part_MD)
+        self._tiles = [] if self._index is not None else _tiled(self.row_MD, _FIRST)
 
     def nearest(self, point_BD: Floats) -> tuple[Floats, NDArray[np.int64]]:
         """Similarity (B,) of each unit row to its nearest row, by a float32 product, and that row's number (B,)."""
@@ -149,25 +137,35 @@ class Crowd:
         return best_B, np.concatenate([np.empty(0, np.int64), *(row for _, row in found)])
 
     def _nearest(self, point_QD: Floats) -> tuple[Floats, NDArray[np.int64]]:
-        similarity_QM = point_QD @ self.row_MD[:_FIRST].T
-        row_Q = similarity_QM.argmax(axis=1)
-        best_Q = np.take_along_axis(similarity_QM, row_Q[:, None], axis=1)[:, 0]
+        best_Q, row_Q = _best(point_QD, self.row_MD[:_FIRST])
         queries, bound = Queries(point_QD), sphere.float32_bound(point_QD.shape[1])
         for start, tile in self._tiles:
-            query_P, row_P = tile.suspects(queries, best_Q.astype(np.float64) - bound)
             part_MD = self.row_MD[start : start + tile.rows]
+            query_P, row_P = tile.suspects(queries, best_Q.astype(np.float64) - bound)
             if len(query_P) > _DENSE * len(point_QD) * tile.rows:
-                similarity_QM = point_QD @ part_MD.T
-                nearest_Q = similarity_QM.argmax(axis=1)
-                asked_K, similarity_K = np.arange(len(point_QD)), similarity_QM[np.arange(len(point_QD)), nearest_Q]
-                nearest_K = nearest_Q
+                similarity_P, row_P = _best(point_QD, part_MD)
+                query_P = np.arange(len(point_QD))
             else:
                 similarity_P = np.einsum("pd,pd->p", point_QD[query_P], part_MD[row_P])
-                order_P = np.lexsort(
-                    (row_P, -similarity_P, query_P)
-                )  # of each query the most similar row, then the first
-                asked_K, first_K = np.unique(query_P[order_P], return_index=True)
-                similarity_K, nearest_K = similarity_P[order_P][first_K], row_P[order_P][first_K]
-            nearer_K = similarity_K > best_Q[asked_K]
-            best_Q[asked_K[nearer_K]], row_Q[asked_K[nearer_K]] = similarity_K[nearer_K], nearest_K[nearer_K] + start
+            nearer_P = np.flatnonzero(similarity_P > best_Q[query_P])
+            rising_P = nearer_P[np.lexsort((-row_P[nearer_P], similarity_P[nearer_P]))]
+            best_Q[query_P[rising_P]] = similarity_P[rising_P]  # the last one stays: the nearest, of equals the first
+            row_Q[query_P[rising_P]] = row_P[rising_P] + start
         return best_Q, row_Q
+
+
+def _tiled(row_MD: Floats, first: int = 0) -> list[tuple[int, Tile]]:
+    """The rows from number `first` on in 8 bits, tile by tile, each with the number of its first row."""
+    tiles = []
+    for start in range(first, len(row_MD), neighbours.TILE):
+        part_MD = row_MD[start : start + neighbours.TILE]
+        tiles.append((start, Tile(part_MD.shape[1], len(part_MD))))
+        tiles[-1][1].add(part_MD)
+    return tiles
+
+
+def _best(point_QD: Floats, row_MD: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Of each point the similarity to its nearest row and that row's number, by one dense float32 product."""
+    similarity_QM = point_QD @ row_MD.T
+    row_Q = similarity_QM.argmax(axis=1)
+    return similarity_QM[np.arange(len(point_QD)), row_Q], row_Q
