@@ -99,14 +99,11 @@ def yaw_and_light(image_NHWC: NDArray[np.uint8]) -> dict[str, Any]:
 
 def sampled(folder: Path) -> dict[str, Any]:
     """1,000 people by the recipe: how many candidates that took."""
-    from click.testing import CliRunner
-
-    from synthface.cli import main
+    from synthface.cli import cli
     from synthface.identity import identities
 
-    done = CliRunner().invoke(main, ["sample-ids", "--ids", "1000", "--run", str(folder)])
-    if done.exit_code:
-        raise SystemExit(done.output)
+    if code := cli.run(["sample-ids", "--ids", "1000", "--run", str(folder)]):
+        raise SystemExit(code)
     made = identities.load(folder / "identities.safetensors")
     return {"identities": len(made), "acceptance": made.acceptance}
 
