@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
 
-from synthface.cli.group import LazyGroup
+from synthface.cli.group import INTERRUPTED, LazyGroup
 
 # name → (module under synthface.cli, one line for `synthface --help`), in the order of the data's way
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -44,5 +47,16 @@ cli = LazyGroup(
 
 
 def main() -> None:
-    """Entry point: runs the command and exits with its code."""
-    sys.exit(cli.run())
+    """Entry point: runs the command and exits with its code.
+
+    What was interrupted may have threads inside libraries, which would crash the interpreter as it is torn down, or hold
+    up its end. Everything that is to last is on the disk: so the process then ends as it is, after its exit functions.
+    """
+    code = cli.run()
+    if code == INTERRUPTED:
+        atexit._run_exitfuncs()  # multiprocessing's ends the workers
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -123,6 +123,27 @@ def test_debug_changes_no_exit_code(
     assert plain.err.splitlines()[-1] in debug.err
 
 
+def test_what_was_interrupted_ends_though_a_thread_is_busy_and_runs_its_exit_functions() -> None:
+    script = """
+import atexit, threading, time
+import synthface.recipe
+from synthface.cli import main
+
+def interrupted(*arguments):
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    raise KeyboardInterrupt
+
+atexit.register(print, "exit functions ran")
+synthface.recipe.load = interrupted
+main()
+"""
+    words = [sys.executable, "-c", script, "recipe", "validate", "embedded"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 130
+    assert done.stdout == "exit functions ran\n"
+    assert done.stderr.endswith("synthface: stopped. What was finished is kept; the same command goes on.\n")
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
