@@ -292,7 +292,7 @@ def test_wrong_usage_is_told_before_any_work(embed: Run, tmp_path: Path) -> None
     wrong_width = embed("faces", "--out", "emb.npz", "--set", "encoder.dimension=512")
     assert wrong_width.code == 2
     assert "gives 16 numbers, and encoder.dimension is 512" in wrong_width.err
-    assert embed("faces", "--out", "emb.npz", "--device", "tpu").code == 1
+    assert embed("faces", "--out", "emb.npz", "--device", "tpu").code == 2
 
 
 def test_two_at_once_do_not_mix(embed: Run, tmp_path: Path) -> None:
