@@ -156,7 +156,7 @@ def _weights(weights: Weights) -> list[Finding]:
         found.append(Finding("public weights", "ok", f"pulled: {', '.join(weights.pulled)}"))
     else:
         found.append(Finding("public weights", "note", "none pulled", "`synthface models list` shows them"))
-    return found + [Finding(f"weights {lack.subject}", "lack", lack.why, lack.fix) for lack in weights.lacking]
+    return found + [Finding(lack.subject, "lack", lack.why, lack.fix) for lack in weights.lacking]
 
 
 def _recipes(lacking_for: Mapping[str, Sequence[Lack]]) -> list[Finding]:

@@ -216,7 +216,7 @@ def test_doctor_names_weights_that_are_here_and_says_how_to_get_the_others(
     assert done.code == 1
     findings = {finding["subject"]: finding for finding in done.json["findings"]}
     assert f"encoder.model={tmp_path / 'own.onnx'}" in findings["weights"]["value"]
-    assert findings["weights scrfd"]["advice"] == "synthface models pull scrfd"
+    assert findings["scrfd"]["advice"] == "synthface models pull scrfd"
     assert findings["public weights"] == {
         "subject": "public weights", "state": "note", "value": "none pulled",
         "advice": "`synthface models list` shows them",

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 
 from synthface.errors import InputError, RecipeError, ResourceError, SynthfaceError, UsageError
 from synthface.generator import noise
@@ -117,7 +118,8 @@ USUAL = (
     "DDIMScheduler",
     "DDPMScheduler",
     "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
+    # that of diffusers 0.30 fails under numpy 2, which we say as of any scheduler that cannot run
+    *(["DPMSolverSinglestepScheduler"] if Version(diffusers.__version__) >= Version("0.31") else []),
     "DEISMultistepScheduler",
     "EulerAncestralDiscreteScheduler",
     "EulerDiscreteScheduler",

@@ -111,9 +111,9 @@ def test_the_doctor_tells_what_every_recipe_lacks(synthface: Run, tmp_path: Path
     assert done.code == 1
     findings = {finding["subject"]: finding for finding in done.json["findings"]}
     for name in ("arcface", "scrfd", "arc2face", "sd15-base"):
-        assert findings[f"weights {name}"]["state"] == "lack"
-        assert findings[f"weights {name}"]["advice"] == f"synthface models pull {name}"
-    assert "synthface fit-prior" in findings["weights prior"]["advice"]
+        assert findings[name]["state"] == "lack"
+        assert findings[name]["advice"] == f"synthface models pull {name}"
+    assert "synthface fit-prior" in findings["prior"]["advice"]
     for name in recipes.available():
         finding = findings[f"recipe {name}"]
         assert finding["state"] == "ok" or finding["advice"] == f"synthface doctor --recipe {name} tells more"

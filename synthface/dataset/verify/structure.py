@@ -63,7 +63,8 @@ def examine(path_rec: Path, report: Report) -> Structure:
     _check_padding(file, report)
     headers = file.headers()
     parts = layout.sort_out(file.key_R, headers)
-    label_N = headers.label_R[parts.picture_N].astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a damaged label may be a signalling NaN, which stays a NaN
+        label_N = headers.label_R[parts.picture_N].astype(np.float64)
     report.records, report.bytes = len(found), len(view)
     report.images = len(label_N)
     _check_headers(file, headers, parts, report)
