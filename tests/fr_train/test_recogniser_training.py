@@ -292,6 +292,8 @@ def test_a_torn_last_log_line_is_dropped(people: Path, whole: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_compiled_backbone_reaches_the_same_losses(people: Path, whole: Path, tmp_path: Path) -> None:
-    train(recipe(compile=True), open_sources([people]), tmp_path)
-    np.testing.assert_allclose(losses(tmp_path)[:6], losses(whole)[:6], rtol=1e-3)
+def test_a_compiled_backbone_reaches_the_same_losses(people: Path, tmp_path: Path) -> None:
+    for compiled in (True, False):  # at a rate at which rounding is not amplified from step to step
+        settings = recipe(compile=compiled, learning_rate=1e-5, epochs=1)
+        train(settings, open_sources([people]), tmp_path / str(compiled))
+    np.testing.assert_allclose(losses(tmp_path / "True"), losses(tmp_path / "False"), rtol=1e-3)
