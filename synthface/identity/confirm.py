@@ -144,7 +144,7 @@ def _nearest_excluded(
     if not len(new_ND):
         return identities.excluded_M, before
     rounding = 2 * sphere.float32_bound(excluded.dimension)
-    for chunk in excluded.chunks(4 * neighbours.TILE):
+    for chunk in excluded.chunks(8 * neighbours.TILE):
         index = neighbours.flat_index(excluded.dimension)
         index.add(chunk.embedding_BD)
         found_NK, number_NK = index.search(new_ND, min(_NEAREST, len(chunk.embedding_BD)))

@@ -15,6 +15,7 @@ from synthface.identity.threads import in_order
 Floats = NDArray[np.float32]
 _BLAS_FROM = 4  # faiss reads all centers once a query below this number of queries, and once for all from it on
 _WORTH_SCREENING = 1_000  # centers; faiss looks at fewer in less time than the screen takes to be made
+_TILE = 4_096  # rows of one tile of the screen
 _TOGETHER = 512  # points that meet the screen at once: their products stay in the cache
 _SCREENED_FROM = 0.1  # own similarity below which the screen would leave too many suspects to be of use
 _FIRST = 1_024  # rows that are compared in float32 before the screen has a similarity to beat
@@ -157,8 +158,8 @@ class Crowd:
 def _tiled(row_MD: Floats, first: int = 0) -> list[tuple[int, Tile]]:
     """The rows from number `first` on in 8 bits, tile by tile, each with the number of its first row."""
     tiles = []
-    for start in range(first, len(row_MD), neighbours.TILE):
-        part_MD = row_MD[start : start + neighbours.TILE]
+    for start in range(first, len(row_MD), _TILE):
+        part_MD = row_MD[start : start + _TILE]
         tiles.append((start, Tile(part_MD.shape[1], len(part_MD))))
         tiles[-1][1].add(part_MD)
     return tiles

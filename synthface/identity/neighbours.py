@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +24,9 @@ from synthface.identity.threads import in_order
 Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Pairs = NDArray[np.intp]  # (P, 2): earlier and later candidate
-TILE = 4_096  # rows of one index tile
+TILE = 2_048  # rows of one index tile
 _QUERIES = 512  # candidates that meet a tile together: their products stay in the cache
+_WORTH_PACKING = 2_048  # candidates that meet a tile; fewer take less time than packing it does
 _DENSE = 1 / 256  # when more pairs than this are suspect, a dense product is cheaper than looking at each
 _WORTH_DROPPING = 7 / 8  # rejected candidates are dropped from the questions when no more than this share is left
 
@@ -43,6 +44,9 @@ class Engine(Protocol):
 
     def near_pairs(self, candidate_BD: Floats) -> Pairs:
         """Pairs (earlier, later) of candidates that are too near each other, in the order of the later one."""
+
+    def keep(self, kept_K: NDArray[np.intp]) -> None:
+        """Adds those of the candidates that `near_pairs` was asked about last; their numbers ascend."""
 
 
 class Band:
@@ -101,6 +105,7 @@ class FaissEngine:
         self._band = Band(threshold, dimension)
         self._row_MD = np.empty((0, dimension), np.float32)
         self._index = flat_index(dimension)
+        self._asked_BD = self._row_MD
 
     def add(self, row_MD: Floats) -> None:
         if self.rows + len(row_MD) > len(self._row_MD):
@@ -120,12 +125,24 @@ class FaissEngine:
             near_B[b] = self._band.any_near(candidate_BD[b : b + 1], self._row_MD[: self.rows])[0]
         return near_B
 
+    def keep(self, kept_K: NDArray[np.intp]) -> None:
+        self.add(self._asked_BD[kept_K])
+
     def near_pairs(self, candidate_BD: Floats) -> Pairs:
+        self._asked_BD = candidate_BD
         starts = range(0, len(candidate_BD), _QUERIES)
         parts = in_order(
             lambda at: self._band.pairs(candidate_BD[at : at + _QUERIES], at, candidate_BD[: at + _QUERIES], 0), starts
         )
         return join(parts)
+
+
+class _Part(NamedTuple):
+    """Rows of the index: in 8 bits, the same in float32 (or more, of which the tile holds the first), and which count."""
+
+    tile: Tile
+    row_MD: Floats
+    kept_M: Bools | None = None
 
 
 class Int8Engine:
@@ -138,69 +155,96 @@ class Int8Engine:
     def __init__(self, threshold: float, dimension: int) -> None:
         self.rows = 0
         self._band = Band(threshold, dimension)
-        self._tiles: list[tuple[Tile, Floats]] = []  # 8-bit rows, and the same rows in float32
+        self._parts: list[_Part] = []
+        self._asked: list[_Part] = []  # the candidates that met each other last
         self._dimension = dimension
 
     def add(self, row_MD: Floats) -> None:
         done = 0
         while done < len(row_MD):
-            if self.rows % TILE == 0:
-                self._tiles.append((Tile(self._dimension, TILE), np.empty((TILE, self._dimension), np.float32)))
-            tile, kept_MD = self._tiles[-1]
-            part_MD = row_MD[done : done + TILE - tile.rows]
+            if not self._parts or self._parts[-1].tile.rows == self._parts[-1].tile.capacity:
+                self._parts.append(_Part(Tile(self._dimension, TILE), np.empty((TILE, self._dimension), np.float32)))
+            tile, kept_MD, _ = self._parts[-1]
+            part_MD = row_MD[done : done + tile.capacity - tile.rows]
             kept_MD[tile.rows : tile.rows + len(part_MD)] = part_MD
             tile.add(part_MD)
             done += len(part_MD)
             self.rows += len(part_MD)
 
+    def keep(self, kept_K: NDArray[np.intp]) -> None:
+        first = 0
+        for tile, row_MD, _ in self._asked:
+            kept_M = np.zeros(tile.rows, bool)
+            kept_M[kept_K[(kept_K >= first) & (kept_K < first + tile.rows)] - first] = True
+            if tile.rows == tile.capacity and kept_M.mean() >= _WORTH_DROPPING:
+                self._parts.append(_Part(tile, row_MD, kept_M))  # as it is: the few others are passed over
+                self.rows += int(kept_M.sum())
+            else:
+                self.add(row_MD[kept_M])
+            first += tile.rows
+        self._asked = []
+
     def near_any(self, candidate_BD: Floats) -> Bools:
+        if not self._parts:
+            return np.zeros(len(candidate_BD), bool)
+        if len(candidate_BD) >= _WORTH_PACKING:
+            for part in self._parts:
+                part.tile.pack()
         parts = [candidate_BD[start : start + _QUERIES] for start in range(0, len(candidate_BD), _QUERIES)]
         return np.concatenate([np.empty(0, bool), *in_order(self._near_any, parts)])
 
     def _near_any(self, candidate_BD: Floats) -> Bools:
         near_B = np.zeros(len(candidate_BD), bool)
-        asked_B = np.arange(len(candidate_BD))  # the candidates that `queries` holds
-        queries = Queries(candidate_BD)
-        for tile, row_MD in self._tiles:
-            near_B[asked_B] |= self._near_tile(candidate_BD[asked_B], queries, tile, row_MD[: tile.rows])
+        asked_B = np.arange(len(candidate_BD))  # the candidates that `query_BD` and `queries` hold
+        query_BD, queries = candidate_BD, Queries(candidate_BD)
+        for part in self._parts:
+            near_B[asked_B] |= self._near_part(query_BD, queries, part)
             left_B = ~near_B[asked_B]
             if left_B.mean() < _WORTH_DROPPING:
-                asked_B, queries = asked_B[left_B], queries.take(left_B)
+                asked_B, query_BD, queries = asked_B[left_B], query_BD[left_B], queries.take(left_B)
             if not len(asked_B):
                 break
         return near_B
 
-    def _near_tile(self, query_BD: Floats, queries: Queries, tile: Tile, row_MD: Floats) -> Bools:
-        query_P, row_P = tile.suspects(queries, self._band.low)
+    def _near_part(self, query_BD: Floats, queries: Queries, part: _Part) -> Bools:
+        query_P, row_P = part.tile.suspects(queries, self._band.low)
+        row_MD = part.row_MD[: part.tile.rows]
         if len(query_P) > _DENSE * len(query_BD) * len(row_MD):
-            return self._band.any_near(query_BD, row_MD)
+            return self._band.any_near(query_BD, row_MD if part.kept_M is None else row_MD[part.kept_M])
+        if part.kept_M is not None:
+            query_P, row_P = query_P[part.kept_M[row_P]], row_P[part.kept_M[row_P]]
         near_B = np.zeros(len(query_BD), bool)
         near_B[query_P[self._band.near(query_BD[query_P], row_MD[row_P])]] = True
         return near_B
 
     def near_pairs(self, candidate_BD: Floats) -> Pairs:
-        found: list[Pairs] = []
-        for first in range(0, len(candidate_BD), TILE):
-            tile = Tile(self._dimension, TILE)
-            tile.add(candidate_BD[first : first + TILE])
-            starts = range(first, len(candidate_BD), _QUERIES)
-            found += in_order(functools.partial(self._pairs_in_tile, candidate_BD, tile, first), starts)
-        return join(found)
+        packed = len(candidate_BD) >= _WORTH_PACKING
+        rows = [candidate_BD[first : first + TILE] for first in range(0, len(candidate_BD), TILE)]
+        self._asked = list(in_order(lambda row_MD: _Part(self._tile(row_MD, packed), row_MD), rows))
+        starts = range(0, len(candidate_BD), _QUERIES)
+        return join(in_order(functools.partial(self._pairs_of, candidate_BD), starts))
 
-    def _pairs_in_tile(self, candidate_BD: Floats, tile: Tile, first: int, start: int) -> Pairs:
-        """Near pairs of candidates `start` … with the earlier ones in `tile`, whose first row is candidate `first`."""
+    def _tile(self, row_MD: Floats, packed: bool) -> Tile:
+        tile = Tile(self._dimension, TILE)
+        tile.add(row_MD)
+        if packed:
+            tile.pack()
+        return tile
+
+    def _pairs_of(self, candidate_BD: Floats, start: int) -> Pairs:
+        """Near pairs of candidates `start` … with all earlier ones."""
         query_BD = candidate_BD[start : start + _QUERIES]
-        earlier_MD = candidate_BD[first : min(first + tile.rows, start)]
-        found = []
-        if start < first + tile.rows:  # among themselves: each is its own suspect, so a dense product is cheaper
-            found.append(self._band.pairs(query_BD, start, query_BD, start))
-        query_P, row_P = tile.suspects(Queries(query_BD), self._band.low, len(earlier_MD))
-        if len(query_P) > _DENSE * len(query_BD) * len(earlier_MD):
-            found.append(self._band.pairs(query_BD, start, earlier_MD, first))
-        else:
-            near_P = self._band.near(query_BD[query_P], earlier_MD[row_P])
-            found.append(np.stack([row_P[near_P] + first, query_P[near_P] + start], axis=1))
-        return join(found)
+        queries, first, found = Queries(query_BD), 0, []
+        for tile, row_MD, _ in self._asked:
+            if first < start + len(query_BD):
+                query_P, row_P = tile.suspects(queries, self._band.low, start - first)
+                if len(query_P) > _DENSE * len(query_BD) * len(row_MD):
+                    found.append(self._band.pairs(query_BD, start, row_MD, first))
+                else:
+                    near_P = self._band.near(query_BD[query_P], row_MD[row_P])
+                    found.append(np.stack([row_P[near_P] + first, query_P[near_P] + start], axis=1))
+            first += tile.rows
+        return np.concatenate(found)
 
 
 def gpus() -> int:

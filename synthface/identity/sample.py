@@ -11,6 +11,7 @@ import dataclasses
 import itertools
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -23,6 +24,7 @@ from synthface.identity.density import DRAW, CandidateStream
 from synthface.identity.embeddings import EmbeddingSet
 from synthface.identity.identities import Identities
 from synthface.identity.neighbours import Engine, Pairs
+from synthface.identity.threads import cores
 from synthface.progress import Progress
 from synthface.recipe.people import IdentitiesRecipe
 
@@ -107,8 +109,9 @@ class _Sampler:
         number_B, block_BD = number_B[far_B], np.ascontiguousarray(block_BD[far_B])
         kept_K = greedy(len(block_BD), self._engine.near_pairs(block_BD))[: wanted - self._count]
         if self._count + len(kept_K) == wanted:
-            following = number_B[kept_K[-1]] + 1
-        self._engine.add(block_BD[kept_K])
+            following = number_B[kept_K[-1]] + 1  # and nobody will be asked about any more
+        else:
+            self._engine.keep(kept_K)
         self._steps.append((block_BD[kept_K], number_B[kept_K], int(following)))
         self._count += len(kept_K)
 
@@ -143,9 +146,11 @@ class _Sampler:
 
     def identities(self) -> Identities:
         """All that is accepted now."""
-        center_ND = np.concatenate([centers for centers, _, _ in self._steps])
-        candidate_N = np.concatenate([candidates for _, candidates, _ in self._steps])
-        self._steps = [(center_ND, candidate_N, self.next_candidate)]
+        if len(self._steps) > 1:
+            center_ND = np.concatenate([centers for centers, _, _ in self._steps])
+            candidate_N = np.concatenate([candidates for _, candidates, _ in self._steps])
+            self._steps = [(center_ND, candidate_N, self.next_candidate)]
+        center_ND, candidate_N, _ = self._steps[0]
         return dataclasses.replace(
             self._begun, center_ND=center_ND, candidate_N=candidate_N, next_candidate=self.next_candidate
         )
@@ -172,20 +177,21 @@ def _candidates(
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
     """The candidates still to be looked at, a draw block at a time, with their numbers, without those near excluded rows.
 
-    A block that will be needed is drawn ahead in a thread. With excluded rows, a wave of blocks is tested in one pass over
+    Blocks that will be needed are drawn ahead on all cores. With excluded rows, a wave of blocks is tested in one pass over
     those rows.
     """
     position = sampler.next_candidate
     block = position // DRAW
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        ahead: Future[NDArray[np.float32]] | None = None
+    with ThreadPoolExecutor(cores()) as pool:
+        ahead: deque[Future[NDArray[np.float32]]] = deque()
         while True:
             expected = math.ceil(sampler.candidates_needed(wanted) / DRAW)
             wave = 1 if excluded is None else int(np.clip(expected, 1, _WAVE))
             drawn = []
             for offset in range(wave):
-                drawn.append((ahead or pool.submit(stream.draw, block + offset)).result())
-                ahead = pool.submit(stream.draw, block + offset + 1) if offset + 1 < expected else None
+                while len(ahead) < max(1, min(expected - offset, cores() + 1)):
+                    ahead.append(pool.submit(stream.draw, block + offset + len(ahead)))
+                drawn.append(ahead.popleft().result())
             candidate_WD = np.concatenate(drawn) if wave > 1 else drawn[0]
             number_W = np.arange(block * DRAW, (block + wave) * DRAW, dtype=np.int64)
             usable_W = number_W >= position
@@ -204,7 +210,7 @@ def near_excluded(
     """Which candidates are too near to a row of `excluded`, in one pass over its files."""
     near_W = np.zeros(len(candidate_WD), bool)
     with Progress(len(excluded), "excluded rows", "comparing") as progress:
-        for chunk in excluded.chunks(4 * neighbours.TILE):
+        for chunk in excluded.chunks(8 * neighbours.TILE):
             engine = neighbours.engine(settings.engine, settings.threshold, excluded.dimension)
             engine.add(chunk.embedding_BD)
             left_W = np.flatnonzero(~near_W)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synthface.identity import sphere
+from synthface.identity import sample, sphere
 from synthface.identity.int8 import Queries, Tile
 from synthface.identity.nearest import Crowd
 from synthface.identity.neighbours import FaissEngine, Int8Engine
@@ -47,12 +47,17 @@ def test_the_screen_leaves_few_suspects_in_a_wide_space() -> None:
     assert len(query) < 20
 
 
-def test_only_the_first_rows_are_looked_at_where_that_is_asked_for() -> None:
-    x = sphere.normalize(np.random.default_rng(0).standard_normal((200, 16)))
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("own", [0, 77, 150, 190, 200, 300])
+def test_only_rows_before_the_queries_themselves_are_looked_at_where_that_is_asked_for(packed: bool, own: int) -> None:
+    x = sphere.normalize(np.random.default_rng(0).standard_normal((300, 16)))
     tile = Tile(16, 256)
-    tile.add(x)
-    _, rows = tile.suspects(Queries(x), 0.9, rows=77)
-    assert set(rows.tolist()) == set(range(77))
+    tile.add(x[:200])
+    if packed:
+        tile.pack()
+    query, row = tile.suspects(Queries(x[own : own + 50]), -1.1, own)
+    expected = [(q, m) for q in range(len(x[own : own + 50])) for m in range(200) if m < own + q]
+    assert sorted(zip(query.tolist(), row.tolist(), strict=True)) == expected
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.15, 0.3])
@@ -66,6 +71,41 @@ def test_engines_agree_over_many_tiles_and_crowded_spaces(threshold: float) -> N
     for candidates in (x[9_000:], x[8_999:9_001]):
         np.testing.assert_array_equal(one.near_any(candidates), other.near_any(candidates))
         assert sorted(one.near_pairs(candidates).tolist()) == sorted(other.near_pairs(candidates).tolist())
+
+
+@pytest.mark.parametrize(("threshold", "most", "least"), [(0.52, 0.99, 0.9), (0.46, 0.8, 0.5), (0.3, 0.2, 0.05)])
+def test_engines_keep_the_same_candidates_of_large_blocks_however_many_are_rejected(
+    threshold: float, most: float, least: float
+) -> None:
+    x = sphere.normalize(np.random.default_rng(2).standard_normal((10_000, 64)))
+    kept = []
+    for engine in (Int8Engine(threshold, 64), FaissEngine(threshold, 64)):
+        numbers = [np.empty(0, np.intp)]
+        for first in range(0, len(x), 4_096):
+            far = np.flatnonzero(~engine.near_any(x[first : first + 4_096])) + first
+            stays = sample.greedy(len(far), engine.near_pairs(x[far]))
+            engine.keep(stays)
+            numbers.append(far[stays])
+            assert engine.rows == sum(map(len, numbers))
+        kept.append(np.concatenate(numbers))
+    np.testing.assert_array_equal(*kept)
+    assert least < len(kept[0]) / len(x) < most
+
+
+def test_a_packed_tile_gives_the_suspects_of_an_unpacked_one_and_may_grow() -> None:
+    x = sphere.normalize(np.random.default_rng(3).standard_normal((200, 16)))
+    tile, packed = Tile(16, 256), Tile(16, 256)
+    for end in (50, 120, 200):
+        start = tile.rows
+        tile.add(x[start:end])
+        packed.add(x[start:end])
+        packed.pack()
+        for one, other in zip(tile.suspects(Queries(x), 0.3), packed.suspects(Queries(x), 0.3), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert packed.capacity == 256
+    packed.add(x[:30])
+    packed.pack()
+    assert packed.capacity == packed.rows == 230
 
 
 def test_an_empty_index_is_near_to_nobody() -> None:
