@@ -27,7 +27,7 @@ import measure
 import numpy as np
 
 from synthface import recipe as recipes
-from synthface.render.networks import CPU_LOT
+from synthface.render.networks import cpu_lot
 from synthface.render.worker import available_cores
 from synthface.run import RunDirectory
 
@@ -156,7 +156,7 @@ def alone(run: Path) -> dict[str, Any]:
             thread.join()
         return drawn[0] / (time.perf_counter() - began)
 
-    side_by_side = speed(cores, 1, CPU_LOT)
+    side_by_side = speed(cores, 1, cpu_lot(generator.image_size))
     together = speed(1, cores, recipe.generator.batch_size)
     return {
         "one_lot_a_core": round(side_by_side, 3),

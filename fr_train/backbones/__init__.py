@@ -4,7 +4,7 @@
     r18 r34 r50 r100 r200               as insightface defines them    iresnet.py
     ir_tiny                             an IR network for a CPU        iresnet.py
     mobilefacenet                       insightface's `mbf`            mobilefacenet.py
-    small                               for training on a CPU          small.py
+    small small_deep                    for training on a CPU          small.py
     timm/<name>                         any model that timm knows      timm_backbone.py
 
 precision.py: where a network leaves autocast.
@@ -28,6 +28,7 @@ IMAGE_SIZE = 112  # pixels, height and width, of every aligned crop in this fiel
 NETWORKS = {
     "mobilefacenet": ("mobilefacenet", "MobileFaceNet"),
     "small": ("small", "Small"),
+    "small_deep": ("small", "SmallDeep"),
 }
 
 

@@ -21,7 +21,9 @@ from synthface.render.dry import DryEncoder, DryGenerator
 from synthface.run import processor_name
 from synthface.zoo.shipped import DRY
 
-CPU_LOT = 4  # pictures that a CPU computes together; a constant, because another number rounds the last bit otherwise
+# pictures that a CPU computes together, by the side of the largest picture in pixels; constants, because another number
+# rounds the last bit otherwise. Small networks spend less on each of many, large ones only take more memory.
+_CPU_LOTS = ((128, 8), (1 << 30, 4))
 
 
 class Generator(Protocol):
@@ -115,7 +117,7 @@ def open_networks(recipe: Recipe, dimension: int, device: str) -> Networks:
         kind=kind,
         hardware=_hardware(device),
         precision=precision,
-        lot=CPU_LOT if kind == "cpu" else recipe.generator.batch_size,
+        lot=cpu_lot(generator.image_size) if kind == "cpu" else recipe.generator.batch_size,
         generator=generator,
         options=options,
         encoder=encoder,
@@ -135,6 +137,11 @@ def fingerprints(recipe: Recipe) -> dict[str, Any]:
     if encoder.detector is not None:
         found["detector_sha256"] = _encoder_hash(encoder.detector)
     return found
+
+
+def cpu_lot(image_size: int) -> int:
+    """Pictures that a CPU computes together, of a generator whose pictures have a side of `image_size` pixels."""
+    return next(lot for side, lot in _CPU_LOTS if image_size <= side)
 
 
 def default_devices(recipe: Recipe) -> tuple[str, ...]:

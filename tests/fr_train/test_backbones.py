@@ -25,6 +25,7 @@ BILLION_MULTIPLICATIONS = {  # at 112×112; ir_se_50's is the published 6.297
     "r50": 6.309,
     "mobilefacenet": 0.438,
     "small": 0.087,
+    "small_deep": 0.123,
 }
 
 
@@ -102,7 +103,7 @@ def test_the_cost_of_an_image_is_the_published_one(name: str) -> None:
     assert counted.get_total_flops() / 2e9 == pytest.approx(BILLION_MULTIPLICATIONS[name], abs=5e-4)
 
 
-FAMILIES = ["adaface", "insightface", "mobilefacenet", "small"]
+FAMILIES = ["adaface", "insightface", "mobilefacenet", "small", "small_deep"]
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -132,7 +133,7 @@ def test_channels_last_gives_the_same_embedding(narrow: Callable[[str], nn.Modul
     torch.testing.assert_close(last_BD, plain_BD, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["ir_se_50", "r18", "mobilefacenet", "small"])
+@pytest.mark.parametrize("name", ["ir_se_50", "r18", "mobilefacenet", "small", "small_deep"])
 def test_every_parameter_gets_a_gradient(name: str) -> None:
     with torch.device("meta"):
         network = on_paper(name).train()
