@@ -6,6 +6,7 @@ What stands above the marker in a page is written by hand and stays. `make docs`
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,12 @@ _EVERYWHERE = {  # by the parameter's name: another option may be spelt the same
     "run_path": "`--run DIR`",
     "as_json": "`--json`",
     "debug": "`--debug`",
+}
+# what a block of examples needs beyond the package → how it tells
+_NEEDS = {
+    "the-weights": r"models (pull|verify arc2face)|--networks|--(encoder|detector) (arcface|scrfd)|--recipe (arc2face|train-arc2face)",
+    "gpus": r"\bcuda:|torchrun|--recipe casia-control",
+    "a-cluster": r"--launcher (ray|slurm)",
 }
 
 
@@ -45,7 +52,7 @@ def _command(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=f"synthface {name}")
     usage = " ".join([f"synthface {name}", *command.collect_usage_pieces(context)])
     text, examples = _help(command)
-    parts = [f"## {name}" if " " not in name else f"### {name}", text, f"```\n{usage}\n```"]
+    parts = [f"## {name}" if " " not in name else f"### {name}", text, f"```text\n{usage}\n```"]
     options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
     own = [option for option in options if option.name not in _EVERYWHERE]
     if own:
@@ -54,7 +61,8 @@ def _command(name: str, command: click.Command) -> str:
     shared = [_EVERYWHERE[option.name] for option in options if option.name in _EVERYWHERE]
     if shared:
         parts.append(f"Also {', '.join(shared)}.")
-    return "\n\n".join([*parts, f"```\n{examples}\n```"])
+    needs = ",".join(need for need, told in _NEEDS.items() if re.search(told, examples))
+    return "\n\n".join([*parts, f"```sh{needs and f' needs={needs}'}\n{examples}\n```"])
 
 
 def _help(command: click.Command) -> tuple[str, str]:

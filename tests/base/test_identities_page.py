@@ -36,10 +36,10 @@ def test_the_commands_of_the_page_print_what_it_says(
             continue
         commands = re.split(r"^\$ ", block.replace("\\\n", " "), flags=re.MULTILINE)
         for line, _, printed in (command.partition("\n") for command in commands if command.startswith("synthface ")):
-            done = synthface(*shlex.split(line)[1:])
-            refused = printed.startswith("synthface: ")
-            assert bool(done.code) == refused, done.err
-            found = done.err if refused else done.out
+            done = synthface(*shlex.split(line, comments=True)[1:])
+            expected = re.search(r"# exit code (\d+)$", line)
+            assert done.code == int(expected[1] if expected else 0), done.err
+            found = done.err if done.code else done.out
             assert same(" ".join(found.split()), " ".join(printed.split())), f"{line}\n{found}"
             run += 1
     assert run >= 5
