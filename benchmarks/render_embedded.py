@@ -4,8 +4,8 @@ Two commands in processes of their own, `sample-ids` and `render`, then the reci
 fast as it can: one lot a core side by side, and one after another on all cores; the faster one is its own speed.
 
 `--stand-in` puts random weights of the shape of recipes/embedded-generator.yaml in the generator's place, which cost the
-same to compute, and opens the gate, which is judged all the same. `--long` renders 20,000 images as well, in a directory of
-their own: whether an image costs as much there as among 1,000.
+same to compute, and opens the gate, which is judged all the same. `--long` renders 20,000 images as well (1,000 people, twenty pictures each), in
+a directory of their own, which `--long-run DIR` keeps: whether an image costs as much there as among 1,000.
 
     python benchmarks/render_embedded.py --keep
 """
@@ -32,8 +32,8 @@ from synthface.render.worker import available_cores
 from synthface.run import RunDirectory
 
 PER_ID = 10
-SHARD = 200  # images
-LONG = 20_000  # images, with --long
+SHARD = 500  # images
+LONG, LONG_PER_ID = 20_000, 20  # images, with --long
 ALONE_SECONDS = 15.0
 
 
@@ -89,13 +89,13 @@ def synthface(*words: str) -> tuple[dict[str, Any], float]:
     return content, time.perf_counter() - began
 
 
-def whole_way(run: Path, images: int, settings: list[str]) -> dict[str, Any]:
+def whole_way(run: Path, images: int, settings: list[str], per_id: int = PER_ID) -> dict[str, Any]:
     """`render` of so many images."""
     given = [word for setting in settings for word in ("--set", setting)]
-    ids = images // PER_ID
+    ids = images // per_id
     synthface("sample-ids", "--ids", str(ids), "--run", str(run), *given)
     content, seconds = synthface(
-        "render", "--ids", str(ids), "--per-id", str(PER_ID), "--run", str(run), *given,
+        "render", "--ids", str(ids), "--per-id", str(per_id), "--run", str(run), *given,
         "--set", f"render.shard_images={SHARD}",
     )  # fmt: skip
     markers = [json.loads(path.read_text()) for path in sorted((run / "shards").glob("?????.json"))]
@@ -170,6 +170,7 @@ def main() -> None:
     parser = measure.arguments(__doc__ or "")
     parser.add_argument("--images", type=int, default=1_000)
     parser.add_argument("--long", action="store_true", help=f"{LONG:,} images as well")
+    parser.add_argument("--long-run", type=Path, help="where the long run stays; default: nowhere")
     parser.add_argument("--stand-in", action="store_true", help="random weights in the generator's place")
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     chosen = parser.parse_args()
@@ -178,7 +179,8 @@ def main() -> None:
         run = Path(folder) / "run"
         way = whole_way(run, chosen.images, settings)
         own = alone(run)
-        long = whole_way(Path(folder) / "long", LONG, settings) if chosen.long else None
+        long_run = chosen.long_run or Path(folder) / "long"
+        long = whole_way(long_run, LONG, settings, LONG_PER_ID) if chosen.long else None
     measure.report(
         "render_stand_in" if chosen.stand_in else "render_embedded",
         {
