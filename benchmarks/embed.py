@@ -23,8 +23,8 @@ from typing import Any
 import measure
 import numpy as np
 
+from synthface.devices import cores
 from synthface.encoder.embedding import embed
-from synthface.encoder.network import cores
 from synthface.recipe.people import EncoderRecipe
 
 ROUNDS = 3

@@ -28,7 +28,7 @@ from synthface.dataset.record_file import open_records
 from synthface.dataset.record_writer import RecordWriter
 from synthface.dataset.records import RecordDataset
 from synthface.dataset.verify import verify
-from synthface.dataset.verify.pool import available_cores
+from synthface.devices import cores
 from synthface.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,7 +166,7 @@ def summary(
         "verify": {
             "images_per_second": round(rate("verify", mine)),
             "minutes_for_500000": round(500_000 / rate("verify", mine) / 60, 2),
-            "processes": available_cores(),
+            "processes": cores(),
         },
         **rows,
     }

@@ -26,9 +26,9 @@ from typing import Any
 import measure
 import numpy as np
 
+from synthface import devices
 from synthface import recipe as recipes
 from synthface.render.networks import cpu_lot
-from synthface.render.worker import available_cores
 from synthface.run import RunDirectory
 
 PER_ID = 10
@@ -131,7 +131,7 @@ def alone(run: Path) -> dict[str, Any]:
     condition_MD = identities.load(directory.identities).center_ND
     generator = open_generator(recipe.generator, "cpu")
     options = {name: value for name, value in sampling_options(recipe.generator).items() if name != "batch_size"}
-    cores = available_cores()
+    cores = devices.cores()
 
     def speed(threads: int, threads_of_each: int, lot: int) -> float:
         drawn, end, lock, begun = [0], [math.inf], threading.Lock(), threading.Barrier(threads + 1)
@@ -184,7 +184,7 @@ def main() -> None:
     measure.report(
         "render_stand_in" if chosen.stand_in else "render_embedded",
         {
-            "cores": available_cores(),
+            "cores": devices.cores(),
             "weights": "random, of the embedded generator's shape" if chosen.stand_in else "embedded",
             "whole_way": way,
             "long": long,

@@ -24,6 +24,7 @@ import measure
 import numpy as np
 import yaml
 
+from synthface import devices
 from synthface import recipe as recipes
 from synthface.encoder import Provenance, align
 from synthface.encoder.faces import Face
@@ -190,7 +191,7 @@ def together(form: str, processes: int, images: int) -> dict[str, Any]:
 def main() -> None:
     parser = measure.arguments(__doc__ or "")
     parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--processes", type=int, default=worker.available_cores())
+    parser.add_argument("--processes", type=int, default=devices.cores())
     parser.add_argument("--form", choices=FORMS)
     parser.add_argument("--run", type=Path, help=measure.argparse.SUPPRESS)
     parser.add_argument("--part", help=measure.argparse.SUPPRESS)

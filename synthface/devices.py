@@ -1,7 +1,8 @@
-"""Names of devices, onnxruntime's words for them, and how it is told that their memory has ended. Imports no torch."""
+"""Names of devices, onnxruntime's words for them, cores, and how it is told that memory has ended. Imports no torch."""
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -24,6 +25,11 @@ def parse(name: str) -> tuple[str, int | None]:
     if match is None:
         raise UsageError(f"There is no device '{name}'.", "Choose auto, cpu, cuda or cuda:N.")
     return (match[1], None) if match[1] else ("cuda", int(match[2]))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def onnx_providers(name: str = "auto") -> list[Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from synthface import run
+from synthface.devices import cores
 from synthface.zoo.needs import Lack
 
 _CORE = ("torch", "torchvision", "diffusers", "transformers", "accelerate", "timm", "insightface", "onnxruntime",
@@ -89,8 +90,7 @@ def _version(name: str) -> str | None:
 
 
 def _processor() -> list[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    found = [Finding("processor", "ok", f"{run.processor_name()}, {cores} cores")]
+    found = [Finding("processor", "ok", f"{run.processor_name()}, {cores()} cores")]
     flags = _cpu_flags()
     if flags:
         have = [name for name in _CPU_FEATURES if name in flags]

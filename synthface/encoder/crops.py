@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.devices import cores
 from synthface.encoder import align, pictures
 from synthface.encoder.faces import Face, FaceFinder
-from synthface.encoder.network import cores
 from synthface.encoder.scrfd import Detector
 from synthface.encoder.sources import Picture
 from synthface.errors import InputError

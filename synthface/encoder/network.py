@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from synthface.devices import is_out_of_memory, onnx_providers
+from synthface.devices import cores, is_out_of_memory, onnx_providers
 from synthface.errors import InputError, ResourceError
 from synthface.progress import say
 
@@ -24,11 +24,6 @@ Array = NDArray[Any]
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Network:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from synthface import devices
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _MOST = 8  # more threads add memory (a block each) and, for this memory-bound work, hardly any speed
@@ -26,7 +28,7 @@ _limit: Any = None
 
 def cores() -> int:
     """Threads to use: the cores this process may run on, or OMP_NUM_THREADS where that is set; at most 8."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = devices.cores()
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(int(asked) if asked.isdigit() else allowed, allowed, _MOST))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.devices import cores
 from synthface.errors import ResourceError
 from synthface.parametric import population
 from synthface.parametric.population import WILD, Scene
@@ -46,11 +46,6 @@ class Photograph:
     seed: int
     landmarks: NDArray[Any]  # (5, 2) px
     pose: NDArray[Any]  # yaw, pitch, roll; degrees
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def take(shoot: Shoot) -> list[Photograph]:

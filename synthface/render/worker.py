@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from synthface import devices
 from synthface.dataset import ShardWriter
 from synthface.identity import perturb, prior
 from synthface.identity.conditions import Guard
@@ -53,7 +54,7 @@ class Worker:
         self._lot = self.networks.lot  # smaller after the device's memory ended
         self._developer = Developer(self.networks, recipe.crop)
         self._kept_any = False
-        self.threads = (cores or available_cores()) if self.networks.kind == "cpu" else 1
+        self.threads = (cores or devices.cores()) if self.networks.kind == "cpu" else 1
 
     def render(self, shard: Shard, tell: Callable[[int], None]) -> dict[str, Any]:
         """Makes a shard and its marker, whose content it gives; `tell` gets the number of images settled so far.
@@ -125,8 +126,3 @@ class Worker:
             "host": socket.gethostname(),
             "pid": os.getpid(),
         }
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from synthface.devices import cores
 from synthface.encoder import align, pictures, pose
 from synthface.encoder.faces import FaceFinder
-from synthface.encoder.network import cores
 from synthface.errors import InputError
 from synthface.progress import Progress
 

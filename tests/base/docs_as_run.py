@@ -50,6 +50,7 @@ AS_HERE = [
     ("", r"synthface parametric sheet", r"( --ids \d+ --per-id \d+)? --out", " --ids 2 --per-id 2 --out"),
     ("", r"synthface render (?!.*(dry|--run parts))", r"--ids \d+ --per-id \d+", "--ids 4 --per-id 3"),
     ("", r"synthface render (--devices|--run (own|people)\b)(?!.*dry)", r"$", " --ids 4 --per-id 3"),
+    ("", r"synthface sample-ids --run (own|people)\b(?!.*--ids)", r"$", " --ids 20"),
     ("", r"synthface render .*--identities", r"--per-id \d+", "--per-id 1"),
     ("", r"synthface render .*generator\.model=(?!dry)", r"$", f" {UNJUDGED}"),
     ("", r"synthface portrait", r"--n \d+", "--n 2"),

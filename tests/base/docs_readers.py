@@ -30,7 +30,7 @@ LAID = {
     "run": ("", f"synthface sample-ids && synthface render --ids 4 --per-id 3 && synthface train-fr {SMALL}"),
     "sampled": ("", "synthface sample-ids --run sampled"),
     "shared": ("", "synthface sample-ids --recipe stand-in.yaml --run shared/run && cp -r shared/run shared/big"),
-    "recogniser.onnx": ("run", "synthface evaluate run/fr/model.pt --onnx recogniser.onnx"),
+    "recogniser.onnx": ("", f"synthface evaluate {ROOT}/synthface/embedded/encoder.safetensors --onnx recogniser.onnx"),
     "parts": ("", f"synthface sample-ids --run parts --ids 20 {DRY}"),
     "stop": ("", f"synthface sample-ids --run stop --ids 100 --set render.per_id=40 {DRY}"),
     "strict": ("", "synthface sample-ids --run strict --ids 200 --threshold 0.3"),
@@ -69,9 +69,10 @@ RECIPES = {
     "stand-in.yaml": """
 extends: embedded
 name: stand-in
+encoder: {verifier: null}
 identities: {count: 20}
 generator: {num_inference_steps: 2}
-gate: {min_center_similarity: null, nearest_center: false, min_reference_similarity: null}
+gate: {min_center_similarity: null, nearest_center: false, min_reference_similarity: null, max_duplicate_similarity: null}
 render: {ids: 4, per_id: 3, measure_seconds: 0.5}
 """,
     "tiny-generator.yaml": """
@@ -90,12 +91,15 @@ train_generator:
   vae: {channels: [8, 8, 16, 16], batch_size: 4, steps: 2}
 """,
 }
-SBATCH = """#!/bin/sh
-# accepts any job, and runs the first task of a script that does not need submitit's file
+# what stands in for SLURM's commands: any job is accepted, and of a script that is more than submitit's the first task is run
+SLURM = {
+    "srun": "#!/bin/sh\n",
+    "sbatch": """#!/bin/sh
 for script; do :; done
 echo "Submitted batch job 4711"
 grep -q submitit "$script" || SLURM_ARRAY_TASK_ID=1 SLURM_ARRAY_TASK_COUNT=1 exec bash "$script"
-"""
+""",
+}
 
 
 # the command of an example → what its reader has

@@ -19,7 +19,7 @@ from types import ModuleType
 import cv2
 import pytest
 from docs_as_run import AS_HERE, as_here, commands, name_of, pages
-from docs_readers import EXAMPLES, LAID, RECIPES, ROOT, SBATCH, SUPPOSED
+from docs_readers import EXAMPLES, LAID, RECIPES, ROOT, SLURM, SUPPOSED
 from test_docs import SYNOPSIS, Block, blocks
 
 REFERENCE, ENCODERS = "docs/cli.md", "docs/encoder.md"  # which have tests of their own
@@ -95,10 +95,11 @@ def laid(tmp_path_factory: pytest.TempPathFactory, console: ModuleType) -> Lay:
 def _a_readers_machine(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No weights, no hub; what can be had again is kept from page to page; SLURM's command stands in for a cluster."""
+    """No weights, no hub; what can be had again is kept from page to page; stand-ins for SLURM's commands."""
     (tmp_path / "commands").mkdir()
-    (tmp_path / "commands" / "sbatch").write_text(SBATCH)
-    (tmp_path / "commands" / "sbatch").chmod(0o755)
+    for name, text in SLURM.items():
+        (tmp_path / "commands" / name).write_text(text)
+        (tmp_path / "commands" / name).chmod(0o755)
     cache = tmp_path_factory.getbasetemp() / "cache"
     for name, value in {
         "PATH": f"{tmp_path / 'commands'}{os.pathsep}{os.environ['PATH']}",

@@ -88,10 +88,17 @@ def test_each_model_has_its_card() -> None:
 SOFT = pytest.mark.xfail(strict=True, reason="the autoencoder is soft: a median sharpness of 33 against 426")
 
 
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 pairs of the mixed set."""
+    folder = tmp_path_factory.mktemp("sets")
+    benchmarks.ensure(folder, ["mixed"], 200)
+    return folder / "mixed.bin"
+
+
 @pytest.mark.parametrize(("model", "floor"), [("embedded", 0.95), ("embedded-verifier", 0.95)])
-def test_the_recognisers_tell_strangers_apart(model: str, floor: float, tmp_path: Path) -> None:
-    benchmarks.ensure(tmp_path, ["mixed"], 200)
-    one = embed(open_model(shipped.encoder(model)), bins.read(tmp_path / "mixed.bin"), flip=True, batch_size=64)
+def test_the_recognisers_tell_strangers_apart(model: str, floor: float, mixed: Path) -> None:
+    one = embed(open_model(shipped.encoder(model)), bins.read(mixed), flip=True, batch_size=64)
     assert verification.accuracy(one.dist_N, one.issame_N, 10).mean >= floor
 
 

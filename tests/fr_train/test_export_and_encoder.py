@@ -151,12 +151,16 @@ def holding(fits: int, embed: Callable[..., Any], error: Exception) -> Callable[
 
 
 @pytest.mark.parametrize(
-    ("fits", "words"),
-    [(5, "cpu has no memory for a batch of 12 images; one of 3 fits. Use --set evaluate.batch_size=3."),
-     (0, "cpu has no memory for even one image.")],
+    ("device", "fits", "words"),
+    [("cuda", 5, "cuda has no memory for a batch of 12 images; one of 3 fits. Use --set evaluate.batch_size=3."),
+     ("cuda", 0, "cuda has no memory for even one image."),
+     ("cpu", 0, "cpu has no memory for even one image.")],
 )  # fmt: skip
-def test_when_memory_ends_the_batch_that_fits_is_told_of_onnx_too(onnx: Path, fits: int, words: str) -> None:
+def test_when_memory_ends_the_batch_that_fits_is_told_of_onnx_too(
+    onnx: Path, device: str, fits: int, words: str
+) -> None:
     model: Any = open_model(onnx, device="cpu")
+    model.device = device  # a GPU computes a batch at once, a CPU one image a thread
     full = RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9")
     model._session = SimpleNamespace(run=holding(fits, model._session.run, full))
     with pytest.raises(ResourceError, match=re.escape(words)):
@@ -165,6 +169,13 @@ def test_when_memory_ends_the_batch_that_fits_is_told_of_onnx_too(onnx: Path, fi
     model._session = SimpleNamespace(run=holding(fits, model._session.run, other))
     with pytest.raises(ValueError, match="of another kind"):
         model(faces(12))
+
+
+def test_on_a_cpu_an_embedding_depends_on_no_neighbour(onnx: Path) -> None:
+    model, image_BHWC = open_model(onnx, device="cpu"), faces(5)
+    alone = [model(image_BHWC[n : n + 1]) for n in range(5)]
+    np.testing.assert_array_equal(model(image_BHWC), np.concatenate(alone))
+    assert model(image_BHWC[:0]).shape == (0, alone[0].shape[1])
 
 
 @pytest.fixture

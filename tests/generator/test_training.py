@@ -46,7 +46,7 @@ class TestOverfitting:
             "train_generator.prediction": "v_prediction",
             "train_generator.learning_rate": 8e-4,
             "train_generator.warmup_steps": 20,
-            "train_generator.batch_size": 16,
+            "train_generator.batch_size": 8,
             "train_generator.steps": 750,
             "train_generator.ema_decay": 0.98,
             "train_generator.checkpoint_every": 1000,

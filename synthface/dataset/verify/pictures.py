@@ -13,6 +13,7 @@ from synthface.dataset.verify import pool
 from synthface.dataset.verify.findings import Report
 from synthface.dataset.verify.inspect import FATAL, GOOD, INSPECTED, inspect_many
 from synthface.dataset.verify.structure import Structure
+from synthface.devices import cores
 from synthface.progress import Progress
 
 _SLICE = 512
@@ -78,7 +79,7 @@ def look(structure: Structure, workers: int | None) -> NDArray[np.void]:
                 seen[order_N[start:stop]] = work(start, stop)
                 progress.update(stop - start)
             return seen
-        crew = workers or pool.available_cores()
+        crew = workers or cores()
         for start, stop, rows in pool.run(make_work, (file.path, place_N2), total, workers=crew, slice_size=_SLICE):
             if rows is not None:
                 seen[order_N[start:stop]] = rows

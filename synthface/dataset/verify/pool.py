@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -22,11 +21,6 @@ Slice = tuple[int, int]
 Work = Callable[[int, int], T]
 PATIENCE = 300.0  # seconds for one slice
 _BIRTH = 300.0  # seconds until a new process is at work: imports on a busy machine
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run(

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from synthface.devices import cores
 from synthface.errors import ResourceError
 from synthface.render.launch import serving
 from synthface.render.ledger import Ledger
 from synthface.render.plan import Shard
-from synthface.render.worker import Job, Worker, available_cores
+from synthface.render.worker import Job, Worker
 
 _STARTS = 3  # times a worker may die before it is ready
 _GRACE = 8.0  # seconds between asking workers to stop and killing them
@@ -75,7 +76,7 @@ class Processes:
     def __init__(self, job: Job, devices: Sequence[str]) -> None:
         self.job, self.devices = job, tuple(devices)
         sharing = sum(device == "cpu" for device in self.devices)
-        self._cores = max(1, available_cores() // max(sharing, 1))
+        self._cores = max(1, cores() // max(sharing, 1))
         self._workers: list[_Process] = []
         self._false_starts = 0
 
