@@ -72,9 +72,9 @@ def command(
       synthface train-fr
       synthface train-fr --data faces_webface_112x112 --recipe casia-control --run casia
       synthface train-fr --data run/dataset --data real --set 'train.data_weights=[1, 2]' --run mixed
-      synthface train-fr --backbone timm/vit_tiny_patch16_224 --device cuda:1 --run vit
+      synthface train-fr --data run/dataset --backbone timm/vit_tiny_patch16_224 --device cuda:1 --run vit
       synthface train-fr --recipe casia-control --dry-run --images-per-second 2000
-      torchrun --nproc-per-node 8 --no-python -- synthface train-fr --recipe arc2face-0.5m --benchmarks bins
+      torchrun --nproc-per-node 8 --no-python -- synthface train-fr --run big --benchmarks bins
     """
     if resume and restart:
         raise UsageError("--resume and --restart exclude each other.", "Give one of them, or neither.")

@@ -23,7 +23,7 @@ from synthface.zoo.shipped import DRY
 
 # pictures that a CPU computes together, by the side of the largest picture in pixels; constants, because another number
 # rounds the last bit otherwise. Small networks spend less on each of many, large ones only take more memory.
-_CPU_LOTS = ((128, 8), (1 << 30, 4))
+_CPU_LOTS = ((128, 12), (1 << 30, 4))
 
 
 class Generator(Protocol):

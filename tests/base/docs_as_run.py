@@ -49,6 +49,7 @@ AS_HERE = [
     ("", r"synthface parametric benchmarks", r"( --pairs \d+)? --out", " --pairs 20 --out"),
     ("", r"synthface parametric sheet", r"( --ids \d+ --per-id \d+)? --out", " --ids 2 --per-id 2 --out"),
     ("", r"synthface render (?!.*(dry|--run parts))", r"--ids \d+ --per-id \d+", "--ids 4 --per-id 3"),
+    ("", r"synthface render .*--dry-run", r"--ids 10000", "--ids 1000"),
     ("", r"synthface render (--devices|--run (own|people)\b)(?!.*dry)", r"$", " --ids 4 --per-id 3"),
     ("", r"synthface sample-ids --run (own|people)\b(?!.*--ids)", r"$", " --ids 20"),
     ("", r"synthface render .*--identities", r"--per-id \d+", "--per-id 1"),
