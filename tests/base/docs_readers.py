@@ -14,6 +14,7 @@ LAID = {
     "twelve": ("", "synthface parametric people --ids 12 --per-id 8 --out twelve"),
     "faces": ("people", "synthface export people --to folder --out faces"),
     "photo.jpg": ("faces", "cp $(find faces -name '*.jpg' | sort | head -n 1) photo.jpg"),
+    "person.npz": ("photo.jpg", "synthface embed photo.jpg --average --out person.npz"),
     "real.npz": ("people", "synthface embed people --out real.npz"),
     "real-512.npz": ("", f"{sys.executable} -c \"import numpy as np; r = np.random.default_rng(0); "
                      "rows = np.repeat(r.standard_normal((600, 512)), 4, 0) + .7 * r.standard_normal((2400, 512)); "
@@ -117,7 +118,7 @@ EXAMPLES = {
     "audit": "run casia=faces faces_emore=people verifier.onnx=recogniser.onnx people.csv",
     "report": "run big=run",
     "portrait": "me.jpg=photo.jpg monday.jpg=photo.jpg tuesday.jpg=photo.jpg friday.jpg=photo.jpg her.jpg=photo.jpg "
-    "him.jpg=photo.jpg pose.png=photo.jpg person.npz=real.npz",
+    "him.jpg=photo.jpg pose.png=photo.jpg person.npz",
     "train-generator": "faces faces.npz=real.npz faces_webface=faces webface.npz=real.npz",
     "pack": "photographs=faces run",
     "verify": "run faces_emore=people half_copied=people",
