@@ -31,15 +31,7 @@ NEEDS = {
     "README.md": ["a-checkout", "the-weights"],
     "docs/audit.md": ["the-weights"],
     "docs/cli.md": [
-        *(
-            "the-weights",
-            "gpus,a-cluster",
-            "gpus",
-            "the-weights,gpus",
-            "the-weights",
-            "the-weights",
-            "the-weights,gpus",
-        ),
+        *("the-weights", "gpus,a-cluster", "gpus", "gpus", "the-weights", "the-weights", "the-weights,gpus"),
         *("the-weights", "the-weights", "the-weights", "the-weights"),
     ],
     "docs/encoder.md": ["a-network", "a-network"],
