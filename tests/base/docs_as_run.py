@@ -29,7 +29,7 @@ AS_HERE = [
     ("", r"pip install", r"^(?:uv )?pip install '?[\w.]+(?:\[([\w,]+)\])?'?", EXTRAS),
     ("zsh", r"zsh_source", r'eval "\$\((.*)\)"', r"\1 | grep compdef"),
     # the hub is not here: a pull ends where it begins, and the weights that ship stand in for the public ones
-    ("the-weights", r"synthface models pull (?!.*--(yes|from))", r"$", " --yes"),
+    ("the-weights", r"synthface models pull (?!.*--yes)", r"$", " --yes"),
     ("the-weights", r"synthface (models (pull|verify \w)|doctor --recipe|audit .*--networks)", r"$", "  # exit code 1"),
     ("the-weights", r"synthface portrait .*arc2face-controlnet", r"$", "  # exit code 1"),
     ("the-weights", r"synthface embed casia/", r"--out real.npz", "--out casia.npz"),

@@ -76,6 +76,7 @@ identities: {count: 20}
 generator: {num_inference_steps: 2}
 gate: {min_center_similarity: null, nearest_center: false, min_reference_similarity: null, max_duplicate_similarity: null}
 render: {ids: 4, per_id: 3, measure_seconds: 0.5}
+audit: {max_leakage_p99: 0.9, max_leakage_share: 1}  # to a small encoder all are alike
 """,
     "tiny-generator.yaml": """
 extends: embedded-generator
