@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT end a training after the current step, with a checkpoint."""
+"""SIGTERM and SIGINT interrupt, or end a training after the current step, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,6 +11,37 @@ from typing import Any
 from synthface.progress import say
 
 _ONE_WISH = 5.0  # seconds; torchrun passes on to its processes what a terminal has already sent to the whole group
+_IMPORTERS = "<frozen importlib"  # how the files are called whose frames carry an import
+_AGAIN, _MOST = 0.05, 10.0  # seconds between looks whether an import has ended, and how long they go on
+_waiting: dict[int, float] = {}  # signals that wait for an import, and since when
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """A signal's handler: raises KeyboardInterrupt, after the import where one is under way.
+
+    Modules may catch whatever comes while they load, as OpenCV's configuration does, and the signal would be lost.
+    """
+    since = _waiting.setdefault(number, time.monotonic())
+    if _importing(frame) and time.monotonic() - since < _MOST:
+        timer = threading.Timer(_AGAIN, _send, [number])
+        timer.daemon = True
+        timer.start()
+        return
+    del _waiting[number]
+    raise KeyboardInterrupt
+
+
+def _send(number: int) -> None:
+    if callable(signal.getsignal(number)):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith(_IMPORTERS):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class StopSignals:

@@ -81,7 +81,7 @@ def synthface(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Comm
     """Runs `synthface ARGS...` in this process, as the entry point does."""
     from synthface.cli import cli
 
-    handler = signal.getsignal(signal.SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(*arguments: object) -> CommandResult:
         capsys.readouterr()
@@ -90,4 +90,5 @@ def synthface(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Comm
         return CommandResult(code, out, err)
 
     yield run
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

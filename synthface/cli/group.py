@@ -9,12 +9,12 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 import click
 
 from synthface.errors import SynthfaceError, did_you_mean
+from synthface.stop import interrupt
 
 INTERRUPTED = 130
 
@@ -65,7 +65,7 @@ class LazyGroup(click.Group):
         """
         arguments = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in arguments or bool(os.environ.get("SYNTHFACE_DEBUG"))
-        _sigterm_interrupts()
+        _signals_interrupt()
         try:
             code = self.main(args=arguments, prog_name="synthface", standalone_mode=False)
         except click.exceptions.Exit as stop:
@@ -116,11 +116,9 @@ def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
         ctx.exit()
 
 
-def _sigterm_interrupts() -> None:
+def _signals_interrupt() -> None:
     """SIGTERM stops as Ctrl-C does: at the next safe instant, with exit code 130."""
-
-    def stop(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     with contextlib.suppress(ValueError):  # not the main thread: an embedding program owns the signals
-        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGTERM, interrupt)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, interrupt)

@@ -16,6 +16,7 @@ from synthface import errors
 from synthface.errors import SynthfaceError
 from synthface.render.plan import Shard
 from synthface.render.worker import Job, Worker
+from synthface.stop import interrupt
 
 # What the worker says: ("ready",), ("measured", facts), ("progress", shard, settled), ("done", shard, content),
 # ("lost", shard, error, traceback), ("fatal", class name, problem, fix)
@@ -25,7 +26,7 @@ Message = tuple[Any, ...]
 def serve(pipe: Connection, job: Job, device: str, cores: int) -> None:
     """The process's main function. Reads a Shard to make, or seconds for a measurement; None ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     _die_with_parent()
     try:
         worker = Worker(job, device, cores)
@@ -70,10 +71,6 @@ def revived(message: Message) -> SynthfaceError:
     _, name, problem, fix = message
     made: SynthfaceError = getattr(errors, name, SynthfaceError)(problem, fix)
     return made
-
-
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def _die_with_parent() -> None:
