@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     "\b\nExamples:\n"
     "  synthface pack photographs --out dataset\n"
     "  synthface pack run/shards --out dataset --order shuffled\n"
+    "  synthface pack run/shards --out half --max-identities 5000 --max-images 20\n"
     "  synthface pack photographs --out dataset --set pack.extra_center_copies=5",
 )
 @click.argument("folder", type=click.Path(path_type=Path))
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     help="Order of the records in the file. Recipe value `pack.order`.",
 )
 @click.option("--min-images", type=int, help="Leave out people with fewer pictures (pack.min_images).")
+@click.option("--max-images", type=int, help="Only so many pictures of each, the first (pack.max_images).")
+@click.option("--max-identities", type=int, help="Only so many people, the first (pack.max_identities).")
 @click.option("--seed", type=int, help="Decides the shuffled order. Recipe value `seed`.")
 @click.option("--overwrite", is_flag=True, help="Replace a dataset that is there already.")
 @recipe_options
@@ -43,6 +46,8 @@ def command(
     out: Path,
     order: str | None,
     min_images: int | None,
+    max_images: int | None,
+    max_identities: int | None,
     seed: int | None,
     overwrite: bool,
     recipe_name: str | None,
@@ -53,7 +58,13 @@ def command(
     from synthface.dataset import pack
     from synthface.dataset.opening import shards_in
 
-    flags = {"pack.order": order, "pack.min_images": min_images, "seed": seed}
+    flags = {
+        "pack.order": order,
+        "pack.min_images": min_images,
+        "pack.max_images": max_images,
+        "pack.max_identities": max_identities,
+        "seed": seed,
+    }
     recipe = resolve(recipe_name, overrides, RunDirectory(run_path), flags)
     packed = pack(shards_in(folder) or [folder], out, recipe.pack, recipe.seed, overwrite=overwrite)
     content: dict[str, Any] = {**vars(packed), "path": str(packed.path)}
@@ -70,5 +81,10 @@ def _text(packed: Packed) -> str:
     if packed.dropped_identities:
         lines.append(
             f"{packed.dropped_identities:,} identities with too few images were left out ({packed.dropped_images:,} images)"
+        )
+    if packed.beyond_images:
+        lines.append(
+            f"{packed.beyond_images:,} images beyond the limits were left out"
+            + (f", {packed.beyond_identities:,} whole identities among them" if packed.beyond_identities else "")
         )
     return "\n".join(lines)

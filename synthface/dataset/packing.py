@@ -29,7 +29,11 @@ _WINDOW_BYTES, _WINDOW_PICTURES = 32 << 20, 8_192
 
 @dataclass(frozen=True)
 class Packed:
-    """What was written. copies: how many of the images are further copies of center images."""
+    """What was written. copies: how many of the images are further copies of center images.
+
+    dropped: left out for having fewer than `pack.min_images`. beyond: for being more than `pack.max_identities` or
+    `pack.max_images`.
+    """
 
     path: Path
     images: int
@@ -41,6 +45,8 @@ class Packed:
     copies: int
     dropped_identities: int
     dropped_images: int
+    beyond_identities: int
+    beyond_images: int
 
 
 def pack(
@@ -75,6 +81,7 @@ def pack(
         path=out, images=len(laid.entries), identities=classes, height=height, width=width,
         bytes=(out / "train.rec").stat().st_size, order=settings.order, copies=laid.copies,
         dropped_identities=laid.dropped_identities, dropped_images=laid.dropped_images,
+        beyond_identities=laid.beyond_identities, beyond_images=laid.beyond_images,
     )  # fmt: skip
 
 

@@ -54,7 +54,8 @@ class Entries:
 class Plan:
     """entries: in the order of the keys 1 … N. label_N: their classes. written_N: the order in which they are written.
 
-    range_C2: first and last + 1 key of each class. names: for class folders, the files' paths for train.lst.
+    range_C2: first and last + 1 key of each class. dropped: with fewer than `min_images` images. beyond: more than
+    `max_identities` or `max_images` ask for.
     """
 
     sources: list[Path]
@@ -65,6 +66,8 @@ class Plan:
     copies: int
     dropped_identities: int
     dropped_images: int
+    beyond_identities: int
+    beyond_images: int
     folders: dict[int, FolderDataset]
 
 
@@ -87,17 +90,20 @@ def make(sources: Sequence[str | os.PathLike[str]], settings: PackRecipe, seed: 
     # identities stand together: their sizes are the distances between their first pictures
     first_I = np.flatnonzero(np.append(True, entries.identity_N[1:] != entries.identity_N[:-1]))
     count_I = np.diff(np.append(first_I, len(entries)))
-    kept_N = np.repeat(count_I >= settings.min_images, count_I)
-    if not kept_N.any():
+    enough_I = count_I >= settings.min_images
+    if not enough_I.any():
         raise InputError(
             f"No picture is left to pack: of {len(count_I):,} identities none has {settings.min_images} pictures.",
             "Lower pack.min_images, or render more.",
         )
-    images = len(entries)
+    images, dropped_images = len(entries), int(count_I[~enough_I].sum())
+    wanted_I = enough_I & (np.cumsum(enough_I) <= (settings.max_identities or len(count_I)))
+    place_N = np.arange(images) - np.repeat(first_I, count_I)  # among the images of its identity
+    kept_N = np.repeat(wanted_I, count_I) & (place_N < (settings.max_images or images))
     kept = entries if kept_N.all() else entries.take(kept_N)
-    del entries, kept_N
+    del entries, kept_N, place_N
     final = _with_copies(kept, settings.extra_center_copies)
-    count_C = count_I[count_I >= settings.min_images] + settings.extra_center_copies
+    count_C = np.minimum(count_I[wanted_I], settings.max_images or images) + settings.extra_center_copies
     end_C = 1 + np.cumsum(count_C)
     written_N = np.arange(len(final))
     if settings.order == "shuffled":
@@ -109,8 +115,10 @@ def make(sources: Sequence[str | os.PathLike[str]], settings: PackRecipe, seed: 
         written_N=written_N,
         range_C2=np.stack([end_C - count_C, end_C], axis=1),
         copies=len(final) - len(kept),
-        dropped_identities=len(count_I) - len(count_C),
-        dropped_images=images - len(kept),
+        dropped_identities=int((~enough_I).sum()),
+        dropped_images=dropped_images,
+        beyond_identities=int((enough_I & ~wanted_I).sum()),
+        beyond_images=images - dropped_images - len(kept),
         folders=folders,
     )
 

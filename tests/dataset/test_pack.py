@@ -112,6 +112,35 @@ def test_classes_have_no_holes_where_identities_were_dropped(shard: Shard, tmp_p
     assert data.num_classes == 3
 
 
+def test_only_the_first_people_and_pictures_are_packed_when_so_many_are_asked_for(
+    synthface: Run, shard: Shard, tmp_path: Path
+) -> None:
+    counts = {3: 5, 8: 1, 9: 2, 40: 4, 41: 6}
+    path = shard("0", [(identity, index) for identity, count in counts.items() for index in range(count)])
+    settings = PackRecipe(min_images=2, max_images=3, max_identities=3, extra_center_copies=1)
+    packed = pack([path], tmp_path / "d", settings, 0)
+    data = opened(tmp_path / "d")
+    table = data.manifest(["label", "identity", "index"])
+    assert table is not None
+    assert data.labels_N.tolist() == [0] * 4 + [1] * 3 + [2] * 4
+    assert table["identity"].to_pylist() == [3] * 4 + [9] * 3 + [40] * 4
+    assert table["index"].to_pylist() == [0, 1, 2, 0, 0, 1, 0, 0, 1, 2, 0]
+    assert (packed.dropped_identities, packed.dropped_images) == (1, 1)
+    assert (packed.beyond_identities, packed.beyond_images) == (1, 2 + 1 + 6)
+    told = synthface("pack", path.parent, "--out", tmp_path / "e", "--max-identities", 4, "--max-images", 5).out
+    assert told.endswith("\n6 images beyond the limits were left out, 1 whole identities among them\n")
+    told = synthface("pack", path.parent, "--out", tmp_path / "f", "--max-images", 5).out
+    assert told.endswith("\n1 images beyond the limits were left out\n")
+
+
+def test_the_first_people_of_a_large_set_are_the_small_set(shard: Shard, tmp_path: Path) -> None:
+    pictures = [(identity, index) for identity in range(6) for index in range(5)]
+    pack([shard("large", pictures)], tmp_path / "cut", PackRecipe(max_identities=2), 0)
+    pack([shard("small", pictures[:10])], tmp_path / "small", PackRecipe(), 0)
+    for name in FILES:
+        assert (tmp_path / "small" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes(), name
+
+
 def test_extra_copies_are_of_the_center_image(shard: Shard, tmp_path: Path) -> None:
     pictures = [(0, 0), (0, 1), (5, 2), (5, 3), (5, 1)]  # the center of identity 5 was refused; 3 is nearest to it
     packed = pack([shard("a", pictures)], tmp_path / "d", PackRecipe(extra_center_copies=3), 0)
@@ -292,6 +321,8 @@ def test_the_command_packs_shards_and_says_what_it_did(synthface: Run, shard: Sh
         "copies": 0,
         "dropped_identities": 1,
         "dropped_images": 1,
+        "beyond_identities": 0,
+        "beyond_images": 0,
     }
     again = synthface("pack", tmp_path / "shards", "--out", tmp_path / "d")
     assert (again.code, again.out) == (1, "")
