@@ -103,6 +103,7 @@ class OnnxEmbedder:
                 "A recogniser gives one vector an image.",
             )
         self._input, self._output = inputs[0].name, outputs[0].name
+        self._dimension = outputs[0].shape[1] if isinstance(outputs[0].shape[1], int) else 0
         self._fixed_batch = shape[0] if isinstance(shape[0], int) else None
         self.image_size = shape[2] if isinstance(shape[2], int) else 112
         self._normalises = _normalises_itself(path)
@@ -114,28 +115,19 @@ class OnnxEmbedder:
         image_BCHW = _ordered(image_BHWC, self.color).transpose(0, 3, 1, 2).astype(np.float32)
         if not self._normalises:
             image_BCHW = (image_BCHW - np.float32(127.5)) / np.float32(127.5)
-        if self._fixed_batch is None:
-            return self._run_whole(image_BCHW)
-        return self._run_fixed(image_BCHW, self._fixed_batch)
+        number = len(image_BCHW)
+        # on a CPU a picture a thread takes less time than all threads on one batch, and no picture's bits depend on others
+        batch = self._fixed_batch or (1 if self.device == "cpu" else max(number, 1))
+        filled = np.concatenate([image_BCHW, np.repeat(image_BCHW[-1:], -number % batch, axis=0)])
+        piece_PBCHW = filled.reshape(-1, batch, *filled.shape[1:])
+        if len(piece_PBCHW) == 0:
+            return np.zeros((0, self._dimension), np.float32)
+        with ThreadPoolExecutor(cores() if self.device == "cpu" else 1) as pool:
+            return np.concatenate(list(pool.map(self._run_piece, piece_PBCHW)))[:number]
 
-    def _run_whole(self, image_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
-        if self.device != "cpu" or self._fixed_batch is not None:
-            return self._run_together(image_BCHW)
-        # a picture a thread takes less time than all threads on one batch, and no picture's bits depend on others
-        with ThreadPoolExecutor(cores()) as pool:
-            pieces = list(pool.map(self._run_together, image_BCHW[:, None]))
-        return np.concatenate(pieces) if pieces else self._run_together(image_BCHW)
-
-    def _run_together(self, image_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run_piece(self, image_BCHW: NDArray[np.float32]) -> NDArray[np.float32]:
         (embedding_BD,) = self._session.run([self._output], {self._input: np.ascontiguousarray(image_BCHW)})
         return np.asarray(embedding_BD, dtype=np.float32)
-
-    def _run_fixed(self, image_BCHW: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
-        """For graphs exported with a fixed batch: pieces of that size, the last one filled up."""
-        number = len(image_BCHW)
-        filled = np.concatenate([image_BCHW, np.repeat(image_BCHW[-1:], -number % batch, axis=0)])
-        pieces = [self._run_whole(filled[start : start + batch]) for start in range(0, len(filled), batch)]
-        return np.concatenate(pieces)[:number]
 
 
 def open_model(path: str | Path, color: str | None = None, device: str = "auto") -> Embedder:

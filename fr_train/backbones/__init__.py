@@ -2,7 +2,6 @@
 
     ir_18 ir_34 ir_50 ir_101 ir_se_50   as AdaFace defines them        iresnet.py
     r18 r34 r50 r100 r200               as insightface defines them    iresnet.py
-    ir_tiny                             an IR network for a CPU        iresnet.py
     mobilefacenet                       insightface's `mbf`            mobilefacenet.py
     small small_deep                    for training on a CPU          small.py
     timm/<name>                         any model that timm knows      timm_backbone.py

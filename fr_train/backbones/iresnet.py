@@ -15,6 +15,7 @@ from timm.layers import SEModule
 from torch import nn
 
 from fr_train.backbones.precision import without_autocast
+from fr_train.backbones.prelu import PReLU
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,6 @@ class IResNetConfig:
     layers: tuple[int, ...]  # residual blocks of each stage; every stage halves height and width
     widths: tuple[int, ...] = (64, 128, 256, 512)  # channels of each stage
     stem_width: int = 64
-    stem_stride: int = 1
     squeeze_excite: bool = False  # after the last norm of a block, reduction 16
     # insightface projects wherever a stage begins; AdaFace only where the width changes, and subsamples elsewhere
     project_always: bool = False
@@ -57,8 +57,6 @@ CONFIGS: dict[str, IResNetConfig] = {
     "r50": _insightface(50),
     "r100": _insightface(100),
     "r200": _insightface(200),
-    # ours, for a CPU: a stem that halves the image at once and three stages, 1/66 of ir_se_50's work
-    "ir_tiny": IResNetConfig((1, 2, 2), widths=(32, 64, 128), stem_width=16, stem_stride=2, dropout=0.0),
 }
 
 
@@ -71,13 +69,13 @@ class IResNet(nn.Module):
         self.embedding_size, self.image_size = embedding_size, image_size
         self.stem = nn.Sequential(
             OrderedDict(
-                conv=nn.Conv2d(3, config.stem_width, 3, config.stem_stride, 1, bias=False),
+                conv=nn.Conv2d(3, config.stem_width, 3, 1, 1, bias=False),
                 norm=nn.BatchNorm2d(config.stem_width),
-                act=nn.PReLU(config.stem_width),
+                act=PReLU(config.stem_width),
             )
         )
         self.stages = nn.ModuleList()
-        width_in, side = config.stem_width, -(-image_size // config.stem_stride)
+        width_in, side = config.stem_width, image_size
         for depth, width in zip(config.layers, config.widths, strict=True):
             blocks = [IRBlock(config, width_in, width, stride=2)]
             blocks += [IRBlock(config, width, width, stride=1) for _ in range(depth - 1)]
@@ -123,7 +121,7 @@ class IRBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(width_in)
         self.conv1 = nn.Conv2d(width_in, width, 3, 1, 1, bias=False)
         self.norm2 = nn.BatchNorm2d(width)
-        self.act = nn.PReLU(width)
+        self.act = PReLU(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, 1, bias=False)
         self.norm3 = nn.BatchNorm2d(width)
         self.se = SEModule(width, rd_channels=width // 16, bias=False) if config.squeeze_excite else nn.Identity()

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fr_train.backbones.precision import without_autocast
+from fr_train.backbones.prelu import PReLU
 
 
 class MobileFaceNet(nn.Module):
@@ -74,7 +75,7 @@ class ConvNorm(nn.Module):
         padding = kernel // 2 if padding is None else padding
         self.conv = nn.Conv2d(width_in, width, kernel, stride, padding, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(width)
-        self.act = nn.PReLU(width) if act else nn.Identity()
+        self.act = PReLU(width) if act else nn.Identity()
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         out: torch.Tensor = self.act(self.norm(self.conv(x_BCHW)))

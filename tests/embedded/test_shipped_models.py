@@ -112,12 +112,22 @@ def test_the_verifier_says_that_a_person_of_the_face_model_stays_who_they_are() 
 
 
 def test_two_unlike_networks_judge() -> None:
-    """Of another backbone, and not one matrix is shared."""
+    """Of another backbone, no matrix is shared, and they do not agree on which strangers are alike.
+
+    Copies, turned or rounded ones as well, would agree with a correlation of 1; these have .78, for some people are alike.
+    """
     conditioning, verifier = (open_model(shipped.encoder(name)) for name in shipped.ENCODERS)
     assert conditioning.backbone != verifier.backbone
     state = (model.module.state_dict().values() for model in (conditioning, verifier))
     matrices = ({w.numpy().tobytes() for w in weights if w.ndim > 1} for weights in state)
     assert not set.intersection(*matrices)
+    image_NHWC, person_N = strangers()
+    different_NN = np.triu(person_N[:, None] != person_N)
+    opinions = []
+    for name in ("embedded", "embedded-verifier"):
+        embedding_ND = normalize(open_encoder(name).embed(image_NHWC))
+        opinions.append((embedding_ND @ embedding_ND.T)[different_NN])
+    assert np.corrcoef(opinions)[0, 1] <= 0.85
 
 
 def test_the_prior_was_learned_from_ten_thousand_people_with_their_variation(demonstration: Recipe) -> None:

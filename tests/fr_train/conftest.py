@@ -46,7 +46,7 @@ def write_set() -> Callable[[Path, int], Path]:
 
 @pytest.fixture
 def narrow() -> Callable[[str], nn.Module]:
-    """Networks of each family that are quick on a CPU: `adaface`, `insightface`, `mobilefacenet`, `small`."""
+    """Networks of each family that are quick on a CPU: `adaface`, `insightface`, `mobilefacenet`, `small`, `small_deep`."""
 
     def build(family: str) -> nn.Module:
         torch.manual_seed(0)
@@ -59,7 +59,7 @@ def narrow() -> Callable[[str], nn.Module]:
             )
         if family == "mobilefacenet":
             return MobileFaceNet(16, blocks=(1, 1, 1, 1), width=64)
-        return backbones.build("small", 16)
+        return backbones.build(family, 16)
 
     return build
 
