@@ -147,6 +147,10 @@ class PackRecipe(Section):
         "identity", "Order of the records: by identity (classic), or a seeded shuffle for sequential readers."
     )
     min_images: int = decisive(1, "Identities with fewer images are left out and counted.", ge=1)
+    max_images: int | None = decisive(None, "Only so many images of each identity, the first; null: all.", ge=1)
+    max_identities: int | None = decisive(
+        None, "Only so many identities, the first that have enough images; null: all.", ge=1
+    )
     extra_center_copies: int = decisive(
         0, "Further copies of each identity's center image (DCFace oversamples 5).", ge=0
     )
@@ -210,6 +214,23 @@ class SmallAutoencoderRecipe(Section):
         return self
 
 
+class DecoderRecipe(Section):
+    """The last stage of a latent generator from scratch: the autoencoder's decoder learns on alone, against a critic."""
+
+    steps: int = free(0, "Optimiser steps; 0: the decoder stays as the first stage left it.", ge=0)
+    batch_size: int = decisive(16, "Pictures a device and step.", ge=1)
+    learning_rate: float = decisive(3e-4, "AdamW's step size, of decoder and critic.", gt=0.0)
+    warmup_steps: int = decisive(100, "Steps over which the step size grows to its value.", ge=0)
+    weight_decay: float = decisive(0.0, "AdamW's weight decay.", ge=0.0)
+    ema_decay: float = decisive(0.999, "Decay of the averaged weights, which are the result.", ge=0.0, lt=1.0)
+    critic_weight: float = decisive(
+        0.1, "Weight of the critic's opinion beside the first stage's errors; 0: those errors alone.", ge=0.0
+    )
+    critic_channels: tuple[int, ...] = decisive(
+        (32, 64, 128), "Channels of the critic's levels; n of them judge patches of 5·2ⁿ − 2 pixels.", min_length=1
+    )
+
+
 class GeneratorTrainingRecipe(Section):
     """`train-generator`: the paper's sections 3.2, 3.3 and 4.5, and small models from scratch."""
 
@@ -225,6 +246,9 @@ class GeneratorTrainingRecipe(Section):
     unet: SmallUNetRecipe = decisive(SmallUNetRecipe(), "scratch: the denoising network.")
     text: SmallConditionerRecipe = decisive(SmallConditionerRecipe(), "scratch: the conditioner.")
     vae: SmallAutoencoderRecipe = decisive(SmallAutoencoderRecipe(), "scratch in latent space: the autoencoder.")
+    decoder: DecoderRecipe = decisive(
+        DecoderRecipe(), "scratch in latent space: the decoder's training after all else."
+    )
     resolution: int = decisive(512, "Side of the training pictures, pixels.", ge=8)
     upscaler: str | None = decisive(
         None, "ONNX file of a face restoration network (GFPGAN's interface) that enlarges the pictures; null: bicubic."

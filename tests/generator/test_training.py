@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -206,6 +207,57 @@ class TestGoingOn:
         train(world, tmp_path / "whole", **whole)
         train(world, tmp_path / "halves", **halves)
         assert mean_difference(tensors(tmp_path / "whole"), tensors(tmp_path / "halves")) < 0.01 * 1e-3
+
+
+class TestDecoder:
+    """The last stage: the decoder alone, against a critic."""
+
+    LATER: ClassVar = {"train_generator.decoder": {"steps": 4, "batch_size": 4, "critic_channels": [8, 16]}}
+
+    @pytest.fixture(scope="class")
+    def finished(self, world, tmp_path_factory):
+        out = tmp_path_factory.mktemp("finished") / "generator"
+        return out, train(world, out, **self.LATER)
+
+    def test_all_else_keeps_its_bits(self, straight, finished):
+        before, after = tensors(straight[0]), tensors(finished[0])
+        changed = {key for key, value in before.items() if not torch.equal(value, after[key])}
+        assert set(before) == set(after), "the critic is not shipped"
+        assert any("decoder" in key for key in changed)
+        assert all("decoder" in key or "post_quant_conv" in key for key in changed), changed
+        assert finished[1]["decoder"]["steps"] == 4
+        cached = [path.with_name("generator-training") / "cache" / "latents.npy" for path in (straight[0], finished[0])]
+        assert cached[0].read_bytes() == cached[1].read_bytes()
+
+    def test_a_finished_generator_can_have_it_later(self, world, finished, tmp_path):
+        train(world, tmp_path / "generator")
+        train(world, tmp_path / "generator", **self.LATER)
+        assert same(finished[0], tmp_path / "generator")
+
+    def test_going_on_gives_the_same_bits(self, world, finished, tmp_path):
+        half = {"train_generator.decoder": {**self.LATER["train_generator.decoder"], "steps": 2}}
+        train(world, tmp_path / "generator", **half)
+        train(world, tmp_path / "generator", **self.LATER)
+        assert same(finished[0], tmp_path / "generator")
+
+    def test_the_critic_learns_from_its_own_loss_alone_and_the_decoder_from_the_rest(self):
+        from synthface.generator.training.critic import Critic, Finishing
+        from synthface.generator.training.networks import make_vae
+
+        torch.manual_seed(0)
+        vae = make_vae(recipes.build({}, TINY).train_generator.vae, 32)
+        network = Finishing(vae, Critic([8, 16]))
+        picture, normal = torch.rand(2, 3, 32, 32), torch.randn(2, 2, 16, 16)
+        _, photograph, drawn, for_decoder = network(picture, normal)
+        assert torch.equal(drawn, for_decoder)
+        (photograph.sum() + drawn.sum()).backward()
+        assert all(parameter.grad is None for parameter in vae.parameters())
+        assert all(parameter.grad is not None for parameter in network.critic.parameters())
+        network.zero_grad()
+        network(picture, normal)[3].sum().backward()
+        assert all(parameter.grad is None for parameter in network.critic.parameters())
+        assert all(parameter.grad is not None for parameter in vae.decoder.parameters())
+        assert all(parameter.grad is None for parameter in vae.encoder.parameters())
 
 
 class TestHalfPrecision:

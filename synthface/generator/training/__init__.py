@@ -10,9 +10,9 @@ networks.py     the small networks of a recipe
 vocabulary.py   a CLIP tokenizer of the five words that the prompt needs
 finetune.py     networks to go on from: Stable Diffusion 1.5, or Arc2Face
 denoiser.py     the noise-prediction loss; identity_loss.py: an optional term of it
-autoencoder.py  the loss of a latent generator's first stage; first_stage.py: its training
+autoencoder.py  the loss of a latent generator's first stage; critic.py: of its last; autoencoder_training.py: both
 perceptual.py   errors as a recogniser sees them
-loop.py         steps, log, checkpoints, signals: the same for both stages
+loop.py         steps, log, checkpoints, signals: the same for all stages
 checkpoints.py  atomic checkpoints and exact resume
 average.py      averaged weights
 export.py       the official layout

@@ -1,7 +1,7 @@
 """The first stage of a latent generator: an autoencoder of its own (Rombach et al. 2022, section 3.1).
 
-No discriminator: at 112 pixels, errors of gradients at several scales, and of a recogniser's features where one is
-given, keep edges and skin sharp; docs/train-generator.md has the figures.
+Errors of gradients at several scales, and of a recogniser's features where one is given, keep edges sharp. A critic of
+texture comes last, for the decoder alone: critic.py.
 """
 
 from __future__ import annotations
@@ -61,6 +61,14 @@ class Reconstruction:
 
     def __call__(self, network: Any, samples: Sequence[int]) -> dict[str, torch.Tensor]:
         """`loss`, and its parts `pixels`, `gradients`, `divergence` and, where there are any, `features`."""
+        picture_BCHW, normal_BCHW = self.batch(samples)
+        again_BCHW, mean_BCHW, logvar_BCHW = network(picture_BCHW, normal_BCHW)
+        loss, parts = self.errors(again_BCHW.float(), picture_BCHW)
+        apart = divergence(mean_BCHW.float(), logvar_BCHW.float()) / picture_BCHW[0].numel()
+        return {"loss": loss + self.recipe.kl_weight * apart, **parts, "divergence": apart.detach()}
+
+    def batch(self, samples: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures in [-1, 1], and the normal numbers by which their latents are drawn."""
         normal_BCHW = np.empty((len(samples), *self.latent_shape), np.float32)
         mirrored_B = np.zeros(len(samples), np.bool_)
         for row, sample in enumerate(samples):
@@ -68,19 +76,21 @@ class Reconstruction:
             mirrored_B[row] = self.mirror and chance.random() < 0.5
             chance.standard_normal(out=normal_BCHW[row], dtype=np.float32)
         picture_BCHW = as_tensor(mirrored(self.cache.row_N[self.order[samples]], mirrored_B), self.device)
-        again_BCHW, mean_BCHW, logvar_BCHW = network(picture_BCHW, torch.from_numpy(normal_BCHW).to(self.device))
-        again_BCHW = again_BCHW.float()
+        return picture_BCHW, torch.from_numpy(normal_BCHW).to(self.device)
+
+    def errors(
+        self, again_BCHW: torch.Tensor, picture_BCHW: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The weighted sum of what is wrong with the pictures that came out, and its parts for the log."""
         parts = {
             "pixels": (again_BCHW - picture_BCHW).abs().mean(),
             "gradients": gradient_error(again_BCHW, picture_BCHW),
-            "divergence": divergence(mean_BCHW.float(), logvar_BCHW.float()) / picture_BCHW[0].numel(),
         }
         loss = parts["pixels"] + self.recipe.gradient_weight * parts["gradients"]
-        loss = loss + self.recipe.kl_weight * parts["divergence"]
         if self.perceptual is not None:
             parts["features"] = self.perceptual(again_BCHW, picture_BCHW)
             loss = loss + self.recipe.perceptual_weight * parts["features"]
-        return {"loss": loss, **{key: value.detach() for key, value in parts.items()}}
+        return loss, {key: value.detach() for key, value in parts.items()}
 
 
 def gradient_error(a_BCHW: torch.Tensor, b_BCHW: torch.Tensor) -> torch.Tensor:

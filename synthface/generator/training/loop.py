@@ -1,4 +1,4 @@
-"""Steps, log, checkpoints and signals: the same for the autoencoder and the denoiser.
+"""Steps, log, checkpoints and signals: the same for all stages.
 
 Every random number is a function of the seed and of a sample's number, and step k of a training with G pictures a step
 sees the samples kG … kG + G − 1: a training that was interrupted goes on to the same bits.
@@ -23,7 +23,7 @@ from synthface.generator.training import checkpoints
 from synthface.generator.training.average import Average
 from synthface.generator.training.log import StageLog
 from synthface.progress import Progress
-from synthface.recipe.pictures import GeneratorTrainingRecipe, SmallAutoencoderRecipe
+from synthface.recipe.pictures import DecoderRecipe, GeneratorTrainingRecipe, SmallAutoencoderRecipe
 from synthface.stop import StopSignals
 
 Loss = Callable[[Any, Sequence[int]], dict[str, torch.Tensor]]
@@ -41,7 +41,7 @@ class Stage:
     name: str
     network: torch.nn.Module
     loss: Loss
-    pace: GeneratorTrainingRecipe | SmallAutoencoderRecipe
+    pace: GeneratorTrainingRecipe | SmallAutoencoderRecipe | DecoderRecipe
     facts: dict[str, Any]
     show: Callable[[int], None]
     accumulate: int = 1

@@ -37,6 +37,10 @@ def rehearse(recipe: Recipe, data: str, embeddings: Sequence[str], speed: float 
         "autoencoder_pictures_seen": settings.vae.steps * settings.vae.batch_size * processes
         if _has_own_autoencoder(settings)
         else 0,
+        "decoder_steps": settings.decoder.steps if _has_own_autoencoder(settings) else 0,
+        "decoder_pictures_seen": settings.decoder.steps * settings.decoder.batch_size * processes
+        if _has_own_autoencoder(settings)
+        else 0,
         "bytes_of_cache": None if pictures is None else pictures * cached_bytes(settings),
         "processes": processes,
         "images_per_second": speed,
@@ -76,6 +80,8 @@ def told(content: dict[str, Any]) -> str:
         f"denoiser: {content['steps']:,} steps of {content['pictures_per_step']:,} pictures, "
         f"{content['pictures_seen']:,} pictures seen{pictures}, {content['processes']} × one device"
     )
+    if content["decoder_steps"]:
+        lines.append(f"decoder: {content['decoder_steps']:,} steps, {content['decoder_pictures_seen']:,} pictures seen")
     if content["bytes_of_cache"] is not None:
         lines.append(f"disk: {content['bytes_of_cache'] / 1e9:,.2f} GB of cache, beside the checkpoints")
     if "seconds" in content:

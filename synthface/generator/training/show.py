@@ -49,8 +49,8 @@ def show_people(
     return show
 
 
-def show_reconstructions(vae: Any, cache: Cache, folder: Path) -> Callable[[int], None]:
-    """Writes autoencoder-STEP.png: pictures above, and below them what comes out of the autoencoder."""
+def show_reconstructions(vae: Any, cache: Cache, folder: Path, stage: str) -> Callable[[int], None]:
+    """Writes STAGE-STEP.png: pictures above, and below them what comes out of the autoencoder."""
     row_B = cache.usable()[:: max(1, len(cache.usable()) // _RECONSTRUCTIONS)][:_RECONSTRUCTIONS]
     picture_BHWC = cache.row_N[row_B]
 
@@ -59,6 +59,6 @@ def show_reconstructions(vae: Any, cache: Cache, folder: Path) -> Callable[[int]
         picture_BCHW = as_tensor(picture_BHWC, vae.device)
         latent_BCHW = vae.encode(picture_BCHW).latent_dist.mean
         again_BCHW = (vae.decode(latent_BCHW, return_dict=False)[0].float() / 2 + 0.5).clamp(0, 1)
-        write_png(folder / f"autoencoder-{step:08d}.png", sheet(np.stack([picture_BHWC, to_uint8(again_BCHW)])))
+        write_png(folder / f"{stage}-{step:08d}.png", sheet(np.stack([picture_BHWC, to_uint8(again_BCHW)])))
 
     return show

@@ -1,4 +1,4 @@
-"""The whole training of a generator: pairs → cache → autoencoder → denoiser → checkpoint in the official layout.
+"""The whole training of a generator: pairs → cache → autoencoder → denoiser → decoder → the official layout.
 
 FOLDER/                 the result: arc2face/, encoder/, vae/, tokenizer/, scheduler/, synthface.json
 FOLDER-training/        cache/, checkpoints/, samples/, log.jsonl: what is needed to go on
@@ -18,11 +18,11 @@ from synthface.generator.attention import plain_attention_helps
 from synthface.generator.device import DTYPES, channels_last_helps
 from synthface.generator.pixels import PixelAutoencoder
 from synthface.generator.training import networks
+from synthface.generator.training.autoencoder_training import AutoencoderTraining
 from synthface.generator.training.cache import cache_latents, cache_pictures, weights_digest
 from synthface.generator.training.denoiser import Denoiser, NoisePrediction
 from synthface.generator.training.export import export
 from synthface.generator.training.finetune import load_start
-from synthface.generator.training.first_stage import train_autoencoder
 from synthface.generator.training.identity_loss import IdentityLoss
 from synthface.generator.training.loop import Stage, Training
 from synthface.generator.training.pairs import Pairs
@@ -35,8 +35,8 @@ from synthface.generator.training.source import CachedLatents, CachedPixels, Enc
 from synthface.recipe import Recipe
 from synthface.seeds import derive_seed
 
-# the weights of the autoencoder stand for its section
-_NOT_OF_THE_DENOISER = ("vae",)
+# the weights of the autoencoder stand for its section, and its decoder's last stage comes after all else
+_NOT_OF_THE_DENOISER = ("vae", "decoder")
 _COMPUTED_IN = {"no": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -84,6 +84,11 @@ def train_generator(recipe: Recipe, pairs: Pairs, folder: Path) -> dict[str, Any
             "precision": accelerator.mixed_precision,
             "processes": accelerator.num_processes,
         }
+        if result["space"] == "latent" and settings.mode == "scratch" and settings.decoder.steps:
+            restorer = _restorer_hash(reader)
+            _, result["decoder"] = AutoencoderTraining(recipe, pairs, work, accelerator, reader, restorer).decoder(
+                parts.vae
+            )
         if accelerator.is_main_process:
             with training.average.in_place_of(training.network):
                 _export(recipe, pairs, folder, parts, facts["steps"])
@@ -96,7 +101,7 @@ def _prepare(
 ) -> tuple[dict[str, Any] | None, Networks, Source]:
     """The facts of the autoencoder's training where there is one, the networks, and where clean latents come from."""
     settings, device, cache = recipe.train_generator, accelerator.device, work / "cache"
-    restorer = reader.restorer.sha256 if isinstance(reader.restorer, OnnxRestorer) else ""
+    restorer = _restorer_hash(reader)
     if settings.mode == "finetune":
         start = load_start(settings.start_from, settings.resolution, pairs.dimension)
         parts = Networks(start.unet, start.conditioner, start.vae.to(device), start.schedule, start.tokenizer)
@@ -108,7 +113,7 @@ def _prepare(
             pixels = cache_pictures(cache, "pictures", pairs, reader, pairs.rows_N, settings.max_corrupt, restorer)
         source: Source = CachedPixels(pixels, device)
     else:
-        vae, facts = train_autoencoder(recipe, pairs, work, accelerator, reader, restorer)
+        vae, facts = AutoencoderTraining(recipe, pairs, work, accelerator, reader, restorer).first()
         source = _latents(recipe, pairs, accelerator, reader, vae, cache, restorer)
     torch.manual_seed(derive_seed(recipe.seed, "weights", "denoiser") % 2**63)
     tokenizer = work / "tokenizer"
@@ -223,6 +228,10 @@ def _export(recipe: Recipe, pairs: Pairs, folder: Path, parts: Networks, steps: 
         dtype=DTYPES[settings.export_dtype],
         part_megabytes=settings.export_part_megabytes,
     )
+
+
+def _restorer_hash(reader: PictureReader) -> str:
+    return reader.restorer.sha256 if isinstance(reader.restorer, OnnxRestorer) else ""
 
 
 def _restorer(path: str | None, threads: int) -> OnnxRestorer | None:
