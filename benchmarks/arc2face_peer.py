@@ -22,6 +22,7 @@ from typing import Any
 import measure
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from synthface.generator import Arc2Face
 from synthface.generator.conditioning import ClipConditioner
@@ -36,22 +37,9 @@ SETS = {"0.5M": 500_000, "1.2M": 1_200_000}  # pictures (Arc2Face, section 4.2)
 
 def full_size_checkpoint(folder: Path) -> Path:
     """Random weights in the shape of Arc2Face and Stable Diffusion 1.5, float16 on the disk as published."""
-    import diffusers
-    import transformers
-
     if (folder / "model" / "synthface.json").exists():
         return folder / "model"
-    with torch.device("meta"):
-        unet = diffusers.UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
-        vae = diffusers.AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
-            block_out_channels=(128, 256, 512, 512),
-            layers_per_block=2,
-            sample_size=512,
-        )
-        text = transformers.CLIPTextModel(transformers.CLIPTextConfig(hidden_size=768, num_attention_heads=12))
-    unet, vae, text = (filled(network) for network in (unet, vae, text))
+    unet, vae, text = (filled(network) for network in shapes())
     vocabulary.write_tokenizer(folder / "tokenizer")
     conditioner = ClipConditioner(text, [320, 1125, 539, 320, 1014, 2533, *[49407] * 71], [49406, *[49407] * 76], 1014)
     export(
@@ -65,6 +53,37 @@ def full_size_checkpoint(folder: Path) -> Path:
         dtype=torch.float16,
     )
     return folder / "model"
+
+
+def shapes() -> tuple[Any, Any, Any]:
+    """UNet, autoencoder and text encoder on the meta device, where nothing is allocated or computed."""
+    import diffusers
+    import transformers
+
+    with torch.device("meta"):
+        unet = diffusers.UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
+        vae = diffusers.AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(128, 256, 512, 512),
+            layers_per_block=2,
+            sample_size=512,
+        )
+        text = transformers.CLIPTextModel(transformers.CLIPTextConfig(hidden_size=768, num_attention_heads=12))
+    return unet.eval(), vae.eval(), text.eval()
+
+
+@torch.no_grad()
+def teraflops(side: int) -> float:
+    """Arithmetic of a picture of 25 guided steps, counted by PyTorch; that of the text encoder, once an identity, apart."""
+    unet, vae, _ = shapes()
+    with torch.device("meta"):
+        latent_NCHW, prompt_NLE = torch.zeros(1, 4, side // 8, side // 8), torch.zeros(1, 77, 768)
+        with FlopCounterMode(display=False) as step:
+            unet(latent_NCHW, torch.tensor(1), prompt_NLE)
+        with FlopCounterMode(display=False) as decoding:
+            vae.decode(latent_NCHW)
+    return float(2 * STEPS * step.get_total_flops() + decoding.get_total_flops()) / 1e12
 
 
 @torch.no_grad()
@@ -196,6 +215,7 @@ def main() -> None:
                 **our_times,
                 **hours(our_times[key], device),
             },
+            f"teraflops_of_{STEPS}_steps": round(teraflops(chosen.side), 2),
             "ratio": round(peer_times[key] / our_times[key], 2),
             "ratio_of_a_step": round(peer_times["seconds_a_step"] / our_times["seconds_a_step"], 2),
         },
