@@ -6,7 +6,7 @@
     small small_deep                    for training on a CPU          small.py
     timm/<name>                         any model that timm knows      timm_backbone.py
 
-precision.py: where a network leaves autocast.
+precision.py: where a network leaves autocast. prelu.py: an activation whose gradient is quick on a CPU.
 
 All take image_BCHW in [-1, 1] and give embedding_BD, raw: its length is what AdaFace reads the image's quality from.
 """

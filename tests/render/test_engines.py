@@ -159,7 +159,8 @@ def test_slurm_runs_the_parts_as_an_array_and_the_last_one_packs(
     assert "#SBATCH --cpus-per-task=4" in script
     assert "#SBATCH --time=90" in script
     assert re.search(r"--array=0-1", script)
-    until(lambda: (run / "slurm" / "task1.code").exists(), 250)
+    code = run / "slurm" / "task1.code"
+    until(lambda: code.exists() and bool(code.read_text()), 250)
     logs = "".join((run / "slurm" / f"task{task}.log").read_text() for task in (0, 1))
     assert [(run / "slurm" / f"task{task}.code").read_text() for task in (0, 1)] == ["0", "0"], logs
     assert dataset_of(run) == expected
