@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 import time
@@ -13,7 +14,8 @@ from synthface.progress import say
 _ONE_WISH = 5.0  # seconds; torchrun passes on to its processes what a terminal has already sent to the whole group
 _IMPORTERS = "<frozen importlib"  # how the files are called whose frames carry an import
 _AGAIN, _MOST = 0.05, 10.0  # seconds between looks whether an import has ended, and how long they go on
-_waiting: dict[int, float] = {}  # signals that wait for an import, and since when
+_waiting: dict[int, float] = {}  # signals that wait for an import, and until when
+_looking: set[int] = set()  # those of them that a thread is about to send again
 
 
 def interrupt(number: int, frame: FrameType | None) -> None:
@@ -21,18 +23,25 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
     Modules may catch whatever comes while they load, as OpenCV's configuration does, and the signal would be lost.
     """
-    since = _waiting.setdefault(number, time.monotonic())
-    if _importing(frame) and time.monotonic() - since < _MOST:
-        timer = threading.Timer(_AGAIN, _send, [number])
-        timer.daemon = True
-        timer.start()
+    now = time.monotonic()
+    if _importing(frame) and now < _waiting.setdefault(number, now + _MOST):
+        if number not in _looking:
+            _looking.add(number)
+            _thread.start_new_thread(_send_again, (number,))  # threading's locks may be held where the signal came
         return
-    del _waiting[number]
+    _waiting.pop(number, None)
     raise KeyboardInterrupt
 
 
-def _send(number: int) -> None:
-    if callable(signal.getsignal(number)):
+def _send_again(number: int) -> None:
+    time.sleep(_AGAIN)
+    _looking.discard(number)
+    handler = signal.getsignal(number)
+    if handler is not interrupt:  # it is another's now, who is told once
+        wanted = _waiting.pop(number, None) is not None and callable(handler)
+    else:
+        wanted = number in _waiting
+    if wanted:
         signal.pthread_kill(threading.main_thread().ident or 0, number)
 
 

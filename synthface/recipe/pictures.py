@@ -185,18 +185,23 @@ class SmallConditionerRecipe(Section):
     tokens: int = decisive(4, "Context vectors that the MLP makes; the text encoder makes one a token.", ge=1)
 
 
-class SmallAutoencoderRecipe(Section):
-    """The autoencoder of a latent generator trained from scratch: the first stage of the same command."""
+class StageRecipe(Section):
+    """The pace of a stage of a latent generator's training from scratch, beside the denoiser's."""
 
-    channels: tuple[int, ...] = decisive((32, 64, 128), "Channels of each level; the latents have the last one's side.")
-    layers_per_block: int = decisive(1, "Residual blocks of each level.", ge=1)
-    latent_channels: int = decisive(4, "Channels of the latents.", ge=1)
     steps: int = free(10_000, "Optimiser steps.", ge=1)
     batch_size: int = decisive(16, "Pictures a device and step.", ge=1)
     learning_rate: float = decisive(3e-4, "AdamW's step size.", gt=0.0)
     warmup_steps: int = decisive(200, "Steps over which the step size grows to its value.", ge=0)
     weight_decay: float = decisive(0.0, "AdamW's weight decay.", ge=0.0)
     ema_decay: float = decisive(0.999, "Decay of the averaged weights, which are the result.", ge=0.0, lt=1.0)
+
+
+class SmallAutoencoderRecipe(StageRecipe):
+    """The autoencoder of a latent generator trained from scratch: the first stage of the same command."""
+
+    channels: tuple[int, ...] = decisive((32, 64, 128), "Channels of each level; the latents have the last one's side.")
+    layers_per_block: int = decisive(1, "Residual blocks of each level.", ge=1)
+    latent_channels: int = decisive(4, "Channels of the latents.", ge=1)
     kl_weight: float = decisive(1e-6, "Weight of the latents' divergence from the standard normal.", ge=0.0)
     gradient_weight: float = decisive(
         1.0, "Weight of the error of the picture's gradients at three scales: without it edges are soft.", ge=0.0
@@ -214,15 +219,10 @@ class SmallAutoencoderRecipe(Section):
         return self
 
 
-class DecoderRecipe(Section):
+class DecoderRecipe(StageRecipe):
     """The last stage of a latent generator from scratch: the autoencoder's decoder learns on alone, against a critic."""
 
     steps: int = free(0, "Optimiser steps; 0: the decoder stays as the first stage left it.", ge=0)
-    batch_size: int = decisive(16, "Pictures a device and step.", ge=1)
-    learning_rate: float = decisive(3e-4, "AdamW's step size, of decoder and critic.", gt=0.0)
-    warmup_steps: int = decisive(100, "Steps over which the step size grows to its value.", ge=0)
-    weight_decay: float = decisive(0.0, "AdamW's weight decay.", ge=0.0)
-    ema_decay: float = decisive(0.999, "Decay of the averaged weights, which are the result.", ge=0.0, lt=1.0)
     critic_weight: float = decisive(
         0.1, "Weight of the critic's opinion beside the first stage's errors; 0: those errors alone.", ge=0.0
     )
@@ -320,6 +320,8 @@ class GeneratorTrainingRecipe(Section):
                 raise ValueError(
                     f"resolution {self.resolution} is not a multiple of {factor}, the latents' downscaling"
                 )
+        if self.decoder.steps and not (self.mode == "scratch" and self.space == "latent"):
+            raise ValueError("decoder: its steps need mode scratch and space latent, where the autoencoder is its own")
         if self.mode == "scratch" and not self.cache_latents:
             raise ValueError(
                 "cache_latents: false needs mode finetune: from scratch the latents' scale is learned from all"

@@ -48,3 +48,27 @@ def test_a_signal_in_the_middle_of_an_import_interrupts_after_it(
     assert sys.modules.pop("catches_all").whole
     with pytest.raises(KeyboardInterrupt):  # the next one finds nothing left of it
         signal.raise_signal(signal.SIGTERM)
+
+
+def test_several_signals_in_one_import_interrupt_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "catches_all_thrice.py").write_text(CATCHES_ALL * 3)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        importlib.import_module("catches_all_thrice")
+        time.sleep(30)
+    assert sys.modules.pop("catches_all_thrice").whole
+    time.sleep(0.3)  # an interrupt that came now would fail the test
+
+
+def test_whoever_takes_the_signals_over_meanwhile_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "catches_all_and_ends.py").write_text(CATCHES_ALL)
+    monkeypatch.syspath_prepend(tmp_path)
+    heard: list[int] = []
+    importlib.import_module("catches_all_and_ends")
+    signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
+    time.sleep(0.5)
+    assert heard == [signal.SIGTERM]
+    assert sys.modules.pop("catches_all_and_ends").whole
+    signal.signal(signal.SIGTERM, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -297,3 +299,22 @@ def test_a_compiled_backbone_reaches_the_same_losses(people: Path, tmp_path: Pat
         settings = recipe(compile=compiled, learning_rate=1e-5, epochs=1)
         train(settings, open_sources([people]), tmp_path / str(compiled))
     np.testing.assert_allclose(losses(tmp_path / "True"), losses(tmp_path / "False"), rtol=1e-3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc is meant")
+def test_on_a_cpu_freed_memory_stays_with_the_process() -> None:
+    code = (
+        "import psutil, sys, torch\n"
+        "from fr_train.training import device\n"
+        "if sys.argv[1] == 'kept': device.keep_freed_memory(torch.device('cpu'))\n"
+        "before = psutil.Process().memory_info().rss\n"
+        "tensor = torch.ones(50_000_000)\n"
+        "del tensor\n"
+        "print(psutil.Process().memory_info().rss - before)\n"
+    )
+    left = {
+        way: int(subprocess.run([sys.executable, "-c", code, way], check=True, capture_output=True, text=True).stdout)
+        for way in ("kept", "given back")
+    }
+    assert left["kept"] > 190e6, "200 MB were freed"
+    assert left["given back"] < 50e6

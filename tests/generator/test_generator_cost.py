@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from synthface import recipe as recipes
+from synthface.errors import RecipeError
 from synthface.generator.training import rehearsal
 
 Command = Callable[..., Any]
@@ -31,3 +32,13 @@ def test_the_time_of_every_process_counts(synthface: Command, tmp_path: Path, mo
     assert content["seconds"] == pytest.approx(32_000 / 16)
     assert content["device_hours"] == pytest.approx(32_000 / 2 / 3_600)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_decoders_stage_is_told_and_refused_where_no_decoder_would_learn() -> None:
+    settings = {"train_generator.mode": "scratch", "train_generator.decoder.steps": 30}
+    content = rehearsal.rehearse(recipes.build({}, settings), "nowhere", ["nowhere.npz"])
+    assert (content["decoder_steps"], content["decoder_pictures_seen"]) == (30, 30 * 16)
+    assert "decoder: 30 steps, 480 pictures seen" in rehearsal.told(content)
+    for other in ({"train_generator.mode": "finetune"}, {"train_generator.space": "pixel"}):
+        with pytest.raises(RecipeError, match="its steps need mode scratch and space latent"):
+            recipes.build({}, {**settings, **other})

@@ -52,10 +52,10 @@ class AutoencoderTraining:
             batch_setting="train_generator.vae.batch_size",
             channels_last=self.accelerator.device.type == "cuda",  # on a CPU its few channels are slower so
         )
-        return self._trained(stage, vae)
+        return vae, self._trained(stage, vae)
 
-    def decoder(self, vae: Any) -> tuple[Any, dict[str, Any]]:
-        """The same, its decoder trained on against a critic; its encoder, and so all latents, as they were."""
+    def decoder(self, vae: Any) -> dict[str, Any]:
+        """Trains the autoencoder's decoder on, against a critic; gives the facts. The encoder, and so all latents, stay."""
         settings = self.recipe.train_generator
         torch.manual_seed(derive_seed(self.recipe.seed, "weights", "critic") % 2**63)
         critic = Critic(settings.decoder.critic_channels)
@@ -95,8 +95,9 @@ class AutoencoderTraining:
         }  # fmt: skip
         return cache, Reconstruction(cache, shape, settings.vae, settings.mirror, seed, device, perceptual), facts
 
-    def _trained(self, stage: Stage, vae: Any) -> tuple[Any, dict[str, Any]]:
+    def _trained(self, stage: Stage, vae: Any) -> dict[str, Any]:
         training = Training(stage, self.recipe.train_generator, self.accelerator, self.work)
         result = training.run()
         training.average.write(training.network)
-        return vae.eval().requires_grad_(False), result
+        vae.eval().requires_grad_(False)
+        return result

@@ -23,7 +23,7 @@ from synthface.generator.training import checkpoints
 from synthface.generator.training.average import Average
 from synthface.generator.training.log import StageLog
 from synthface.progress import Progress
-from synthface.recipe.pictures import DecoderRecipe, GeneratorTrainingRecipe, SmallAutoencoderRecipe
+from synthface.recipe.pictures import GeneratorTrainingRecipe, StageRecipe
 from synthface.stop import StopSignals
 
 Loss = Callable[[Any, Sequence[int]], dict[str, torch.Tensor]]
@@ -41,7 +41,7 @@ class Stage:
     name: str
     network: torch.nn.Module
     loss: Loss
-    pace: GeneratorTrainingRecipe | SmallAutoencoderRecipe | DecoderRecipe
+    pace: GeneratorTrainingRecipe | StageRecipe
     facts: dict[str, Any]
     show: Callable[[int], None]
     accumulate: int = 1

@@ -37,10 +37,8 @@ def rehearse(recipe: Recipe, data: str, embeddings: Sequence[str], speed: float 
         "autoencoder_pictures_seen": settings.vae.steps * settings.vae.batch_size * processes
         if _has_own_autoencoder(settings)
         else 0,
-        "decoder_steps": settings.decoder.steps if _has_own_autoencoder(settings) else 0,
-        "decoder_pictures_seen": settings.decoder.steps * settings.decoder.batch_size * processes
-        if _has_own_autoencoder(settings)
-        else 0,
+        "decoder_steps": settings.decoder.steps,
+        "decoder_pictures_seen": settings.decoder.steps * settings.decoder.batch_size * processes,
         "bytes_of_cache": None if pictures is None else pictures * cached_bytes(settings),
         "processes": processes,
         "images_per_second": speed,

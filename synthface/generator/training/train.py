@@ -84,11 +84,9 @@ def train_generator(recipe: Recipe, pairs: Pairs, folder: Path) -> dict[str, Any
             "precision": accelerator.mixed_precision,
             "processes": accelerator.num_processes,
         }
-        if result["space"] == "latent" and settings.mode == "scratch" and settings.decoder.steps:
-            restorer = _restorer_hash(reader)
-            _, result["decoder"] = AutoencoderTraining(recipe, pairs, work, accelerator, reader, restorer).decoder(
-                parts.vae
-            )
+        if settings.decoder.steps:
+            last = AutoencoderTraining(recipe, pairs, work, accelerator, reader, _restorer_hash(reader))
+            result["decoder"] = last.decoder(parts.vae)
         if accelerator.is_main_process:
             with training.average.in_place_of(training.network):
                 _export(recipe, pairs, folder, parts, facts["steps"])
