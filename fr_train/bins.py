@@ -108,8 +108,10 @@ def _checked(path: Path, content: Any) -> VerificationSet:
         if not isinstance(image, bytes | bytearray):
             raise malformed(f"image {index} is a {_name(image)} instead of an encoded image")
     for index, label in enumerate(labels):
-        if not isinstance(label, bool | int) or label not in (0, 1):
-            raise malformed(f"label {index} is {label!r} instead of true or false")
+        if not isinstance(label, bool | int):
+            raise malformed(f"label {index} is a {_name(label)} instead of true or false")
+        if label not in (0, 1):
+            raise malformed(f"label {index} is a number other than 0 and 1")
     if not labels:
         raise malformed("it holds no pairs")
     if len(encoded) != 2 * len(labels):

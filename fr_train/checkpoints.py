@@ -27,7 +27,7 @@ class BackboneInfo:
     """What a checkpoint says, or its keys tell, of the network inside."""
 
     path: Path
-    lineage: str  # synthface, adaface or insightface
+    lineage: str  # synthface, adaface, cvlface or insightface
     backbone: str
     embedding_size: int
     color: str  # rgb or bgr: the channel order the network was trained with
@@ -90,11 +90,24 @@ def _is_ours(content: Any) -> bool:
 
 
 def _load_ours(path: Path, content: dict[str, Any]) -> tuple[nn.Module, BackboneInfo]:
+    def damaged(what: str) -> InputError:
+        return InputError(f"{path} is damaged: {what}.", "Use an older checkpoint.")
+
     try:
         name, size, color = content["backbone"], int(content["embedding_size"]), content["color"]
         state, image_size = content["model"], int(content["image_size"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is damaged: {error!r} is missing or wrong.", "Use an older checkpoint.") from error
+    except KeyError as error:
+        raise damaged(f"it has no {error}") from error
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise damaged("its embedding_size or image_size is no number") from error
+    if not isinstance(name, str):
+        raise damaged(f"its backbone is a {type(name).__name__} instead of a name")
+    if size < 1 or image_size != backbones.IMAGE_SIZE:
+        raise damaged(f"its embeddings would have {size} dimensions, and its images {image_size} pixels a side")
+    if color not in ("rgb", "bgr"):
+        raise damaged("its color is neither rgb nor bgr")
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise damaged("its model is no dict of tensors")
     module = backbones.build(name, size)
     _fill(path, module, state)
     return module.eval(), BackboneInfo(path, "synthface", name, size, color, image_size)
@@ -106,7 +119,8 @@ def _tensors(path: Path, content: Any) -> dict[str, Tensor]:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
             content = content[key]
             break
-    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, dict) else {}
+    named = content.items() if isinstance(content, dict) else ()
+    tensors = {key: value for key, value in named if isinstance(key, str) and isinstance(value, Tensor)}
     if not tensors:
         raise InputError(
             f"{path} holds no weights by name, but a {type(content).__name__}.",

@@ -142,8 +142,9 @@ def over_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def far_name(far: float) -> str:
-    """`1e-3` for .001."""
-    return f"{far:.0e}".replace("e-0", "e-")
+    """`1e-3` for .001, `1.4e-2` for .014: as few digits as tell it from every other number."""
+    names = (f"{far:.{digits}e}" for digits in range(17))
+    return next(name for name in names if float(name) == far).replace("e-0", "e-")
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

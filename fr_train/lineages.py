@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ State = dict[str, Tensor]
 class Adapted:
     """A network that fits the state dict, and the state dict in our names."""
 
-    lineage: str  # adaface or insightface
+    lineage: str  # adaface, cvlface or insightface
     backbone: str
     color: str  # the channel order the lineage trains with
     module: nn.Module
@@ -34,14 +34,18 @@ class Adapted:
 def adapt(tensors: State) -> Adapted | None:
     """The network behind foreign keys, whatever prefix they carry; None when no lineage is recognised.
 
-    Keys that do not share the backbone's prefix (the head of a Lightning checkpoint) are left out. May raise KeyError,
-    IndexError or ValueError where tensors contradict each other.
+    Keys that do not share the backbone's prefix (the head of a Lightning checkpoint) are left out. CVLface keeps AdaFace's
+    network as `net`, and trains it with the other channel order. May raise KeyError, IndexError or ValueError where
+    tensors contradict each other.
     """
     for signature, build in _SIGNATURES.items():
         for key in tensors:
             if key.endswith(signature) and (len(key) == len(signature) or key[-len(signature) - 1] == "."):
                 prefix = key[: -len(signature)]
-                return build({name[len(prefix) :]: tensors[name] for name in tensors if name.startswith(prefix)})
+                found = build({name[len(prefix) :]: tensors[name] for name in tensors if name.startswith(prefix)})
+                if found.lineage == "adaface" and f".{prefix}".endswith(".net."):
+                    return replace(found, lineage="cvlface", color="rgb")
+                return found
     return None
 
 
@@ -155,6 +159,8 @@ _SIGNATURES: dict[str, Callable[[State], Adapted]] = {
 
 def _iresnet(config: IResNetConfig, fc_weight: Tensor) -> IResNet:
     """`fc_weight` (D, width·side²) tells the embedding size and, by the side of the last map, the image size."""
+    if 0 in (config.stem_width, *config.widths):
+        raise ValueError("a layer of it has no channels")
     side = round((fc_weight.shape[1] / config.widths[-1]) ** 0.5)
     return IResNet(config, fc_weight.shape[0], image_size=side * 2 ** len(config.layers))
 

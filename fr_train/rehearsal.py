@@ -16,7 +16,7 @@ def rehearse(recipe: Recipe, default: Path, speed: float | None = None) -> dict[
     """Pictures, steps, parameters, multiplications; time where `speed`, images/s of one device, is given.
 
     `missing` are data that are not there; of a dataset that the recipe itself renders, the pictures are reckoned, others
-    are None. Raises what opening the data raises.
+    are None and what depends on them is told for a million. Raises what opening the data raises.
     """
     settings = recipe.train
     paths = [Path(path) for path in settings.data] or [default]
@@ -45,9 +45,12 @@ def rehearse(recipe: Recipe, default: Path, speed: float | None = None) -> dict[
         "head_parameters": None if classes is None else classes * settings.embedding_size,
         "images_per_second": speed,
     }
-    if speed is not None and images is None:
-        content["seconds_per_million"] = round(settings.epochs * 1e6 / speed, 1)
-    elif speed is not None and images is not None:
+    if images is None:
+        content["images_per_million"] = settings.epochs * 1_000_000
+        content["steps_per_million"] = round(settings.epochs * 1e6 / settings.batch_size)
+        if speed is not None:
+            content["seconds_per_million"] = round(settings.epochs * 1e6 / speed, 1)
+    elif speed is not None:
         seconds = images / speed
         content |= {"seconds": round(seconds, 1), "duration": duration(seconds), "device_hours": seconds / 3_600}
     return content
@@ -66,7 +69,7 @@ def cost(backbone: str, embedding_size: int) -> tuple[int, int]:
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
-        network = backbones.build(backbone, embedding_size).eval()
+        network = backbones.build(backbone, embedding_size).eval().requires_grad_(False)
         image_BCHW = torch.zeros(1, 3, backbones.IMAGE_SIZE, backbones.IMAGE_SIZE)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(image_BCHW)
@@ -77,7 +80,11 @@ def told(content: dict[str, Any]) -> str:
     """The same for a person."""
     lines = [f"missing: {path}" for path in content["missing"]]
     if content["images"] is None:
-        lines.append(f"{content['epochs']:,} epochs in steps of {content['batch_size']:,}")
+        lines += [
+            f"for every million pictures in the data: {content['epochs']:,} epochs, {content['steps_per_million']:,} steps of "
+            f"{content['batch_size']:,}, {content['images_per_million']:,} images through the network",
+            "pictures, people and all steps: told when these data are here, or of others by --data DIR",
+        ]
     else:
         known = "to be rendered: " if content["missing"] else ""
         lines.append(

@@ -34,13 +34,13 @@ STAGES: dict[str, tuple[str, ...]] = {
     "pack": ("seed", "encoder", "prior", "identities", "perturb", "generator", "crop", "gate", "render", "pack"),
     "train-fr": ("seed", "train"),
 }
-# what stands in the directory once a stage has begun: while it is absent, the stage's record decides nothing
+# what stands in the directory once a stage has made anything, as a pattern: while nothing does, its record decides nothing
 _ARTEFACTS = {
     "fit-prior": "prior.safetensors",
     "sample-ids": "identities.safetensors",
     "render": "plan.json",
     "pack": "dataset",
-    "train-fr": "fr",
+    "train-fr": "fr/**/*.pt",
 }
 _PACKAGES = ("synthface", "numpy", "faiss-cpu", "scikit-learn", "torch", "diffusers", "transformers", "onnxruntime")
 
@@ -142,21 +142,24 @@ class RunDirectory:
         `stage`, so that a value on one side alone is a difference, too.
         """
         differing: list[str] = []
+        elsewhere = False  # whether more differs than what train-fr itself made, which --restart removes
         for known in STAGES:
             made_with = record["stages"].get(known, {}).get("decisive")
-            if made_with is None or not (self.path / _ARTEFACTS[known]).exists():
+            if made_with is None or not any(self.path.glob(_ARTEFACTS[known])):
                 continue
             now = values if known == stage else {**values, **decisive_values(known, chosen)}
             keys = set(made_with) | set(now) if known == stage and complete else set(made_with) & set(now)
             for key in sorted(keys):
                 if made_with.get(key) != now.get(key):
                     line = f"\n  {key}: {_show(made_with, key)} in the directory, {_show(now, key)} now"
+                    elsewhere |= (stage, known) != ("train-fr", "train-fr")
                     if line not in differing:
                         differing.append(line)
         if differing:
+            instead = "" if elsewhere else "remove this training with --restart, "
             raise RunConflictError(
                 f"The run directory {self.path} was made with other values:{''.join(differing)}",
-                "\nGive those values again, or start another directory with --run.",
+                f"\nGive those values again, {instead}or start another directory with --run.",
             )
 
 

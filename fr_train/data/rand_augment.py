@@ -63,7 +63,7 @@ _OPERATIONS: dict[str, Callable[[Any, float], Any]] = {
     "contrast": _by_name("adjust_contrast", lambda s: (1.0 + 0.9 * s,)),
     "sharpness": _by_name("adjust_sharpness", lambda s: (1.0 + 0.9 * s,)),
     "posterize": _by_name("posterize", lambda s: (8 - round(4 * s),)),
-    "solarize": _by_name("solarize", lambda s: (255.0 * (1 - s),)),
+    "solarize": _by_name("solarize", lambda s: (255.0 - 255.0 * s,)),
     "autocontrast": _by_name("autocontrast"),
     "equalize": _by_name("equalize"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,9 @@ class Source(Protocol):
 
     def payloads(self, indices: Sequence[int]) -> Sequence[Payload]:
         """The encoded pictures of these numbers."""
+
+    def lengths(self) -> np.ndarray:
+        """int64: bytes of each encoded picture, without reading one."""
 
     def key(self, index: int) -> str:
         """What a person finds the picture by: a record number or a file name."""
@@ -58,6 +62,11 @@ class Sources:
             for place, payload in zip(places.tolist(), self.parts[number].payloads(inside), strict=True):
                 found[place] = payload
         return found
+
+    @cached_property
+    def length_N(self) -> np.ndarray:
+        """int64: bytes of each encoded picture."""
+        return np.concatenate([np.asarray(part.lengths(), np.int64) for part in self.parts])
 
     def key(self, index: int) -> str:
         number = int(np.searchsorted(self._starts, index, side="right")) - 1

@@ -94,8 +94,11 @@ def _told_device(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explaining_out_of_memory(batch_size: int, device: torch.device) -> Iterator[None]:
-    """Turns an out-of-memory error of the block into a ResourceError that names a batch size to try."""
+def explaining_out_of_memory(batch_size: int, device: torch.device, restart: bool = False) -> Iterator[None]:
+    """Turns an out-of-memory error of the block into a ResourceError that names a batch size to try.
+
+    `restart`: there is a checkpoint, which goes on with no other batch size.
+    """
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -103,7 +106,8 @@ def explaining_out_of_memory(batch_size: int, device: torch.device) -> Iterator[
             raise
         raise ResourceError(
             f"A batch of {batch_size} does not fit into the memory of {device}{_size(device)}.",
-            f"Try --batch-size {max(2, batch_size // 2)}, and scale train.learning_rate with it.",
+            f"Try --batch-size {max(2, batch_size // 2)}{' --restart' if restart else ''}, and scale train.learning_rate "
+            "with it.",
         ) from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Training:
             rank=self.accelerator.process_index,
             world=self.accelerator.num_processes,
         )
-        with device.explaining_out_of_memory(recipe.batch_size, self.device):
+        with self._explaining_out_of_memory():
             self._build(resume)
         self.total_steps = recipe.epochs * self.loader.steps_per_epoch
         self.schedule = optimizer.schedule(self.state.optimizer, recipe, self.loader.steps_per_epoch)
@@ -84,17 +85,19 @@ class Training:
     def run(self) -> dict[str, Any]:
         """Trains from the state's step to the end."""
         state, recipe = self.state, self.recipe
-        first, started = state.step, time.perf_counter()
+        first, before = state.step, time.perf_counter()
+        if first < self.total_steps:
+            state.machine = self._machine()
         with contextlib.ExitStack() as stack:
             stop = stack.enter_context(StopSignals())
             log = stack.enter_context(TrainLog(self.folder, first, recipe.tensorboard)) if self.main else None
             progress = stack.enter_context(self._progress()) if self.main else None
-            before = started
             for batch in stack.enter_context(contextlib.closing(self.loader.batches(first, self.total_steps))):
-                with device.explaining_out_of_memory(recipe.batch_size, self.device):
+                with self._explaining_out_of_memory():
                     facts, stopping = self._step(batch, stop.asked)
                 now = time.perf_counter()
                 facts["images_per_second"] = round(recipe.batch_size / (now - before), 2)
+                state.seconds += now - before
                 before, last = now, state.step == self.total_steps
                 if log and (last or state.step % recipe.log_every == 0):
                     log.write(state.step, facts)
@@ -104,7 +107,7 @@ class Training:
                     self._save()
                 if stopping and not last:
                     raise KeyboardInterrupt
-        return self._finish(state.step - first, time.perf_counter() - started)
+        return self._finish()
 
     def _step(self, batch: Batch, stop_asked: bool) -> tuple[dict[str, Any], bool]:
         """One optimiser step; the facts to log, and whether any process was asked to stop."""
@@ -130,6 +133,9 @@ class Training:
             state.average.update_parameters(state.model.backbone)
         state.step += 1
         return facts, stopping
+
+    def _explaining_out_of_memory(self) -> AbstractContextManager[None]:
+        return device.explaining_out_of_memory(self.recipe.batch_size, self.device, restart=self.checkpoint.exists())
 
     def _on_device(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """uint8 goes to the device: a quarter of the bytes of float32; it is normalised there."""
@@ -178,8 +184,13 @@ class Training:
         raise SynthfaceError(
             f"The loss is no longer a number at step {self.state.step + 1} with learning rate {rate:g}; the batch's "
             f"pictures are listed in {path}.",
-            "Lower train.learning_rate, add train.warmup_epochs or train.clip_grad_norm; the last checkpoint is sound.",
+            f"{self._calmer()}{'; the last checkpoint is sound' if self.checkpoint.exists() else ''}.",
         )
+
+    def _calmer(self) -> str:
+        """What to do about a loss or a weight that is no number; a checkpoint belongs to the values it was made with."""
+        again = ", and begin again with --restart" if self.checkpoint.exists() else ""
+        return f"Lower train.learning_rate, or add train.warmup_epochs or train.clip_grad_norm{again}"
 
     def _count_corrupt(self, found: list[int]) -> None:
         """Counts the damaged pictures of all processes. Raises InputError when they are too many."""
@@ -199,17 +210,17 @@ class Training:
     def _save(self) -> None:
         if not self.state.finite():
             raise SynthfaceError(
-                f"A weight is no longer a number after step {self.state.step}; no checkpoint was written over the last "
-                "sound one.",
-                "Lower train.learning_rate, or add train.warmup_epochs or train.clip_grad_norm.",
+                f"A weight is no longer a number after step {self.state.step}; no checkpoint was written"
+                f"{' over the last sound one' if self.checkpoint.exists() else ''}.",
+                f"{self._calmer()}.",
             )
         if self.main:
             self.state.save(self.checkpoint, self.recipe, self.seed, self.sources)
 
-    def _finish(self, steps: int, seconds: float) -> dict[str, Any]:
-        path = self.folder / "model.pt"
+    def _finish(self) -> dict[str, Any]:
+        state, path = self.state, self.folder / "model.pt"
         if self.main:
-            checkpoints.save(path, network(self.recipe, self.state.backbone()))
+            checkpoints.save(path, network(self.recipe, state.backbone()))
         lines = read_log(self.folder / "log.jsonl")
         return {
             "model": str(path),
@@ -218,11 +229,16 @@ class Training:
             "pictures": len(self.sources),
             "classes": self.sources.num_classes,
             "epochs": self.recipe.epochs,
-            "steps": self.state.step,
+            "steps": state.step,
             "loss": lines[-1]["loss"] if lines else None,
-            "corrupt": len(self.state.corrupt),
-            "seconds": round(seconds, 1),
-            "images_per_second": round(steps * self.recipe.batch_size / seconds, 2) if steps else None,
+            "corrupt": len(state.corrupt),
+            "seconds": round(state.seconds, 1),
+            "images_per_second": round(state.step * self.recipe.batch_size / state.seconds, 2),
+            **state.machine,
+        }
+
+    def _machine(self) -> dict[str, Any]:
+        return {
             "device": str(self.device),
             "precision": self.accelerator.mixed_precision,
             "processes": self.accelerator.num_processes,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -32,6 +33,8 @@ class TrainState:
     scaler: Any = None  # the fp16 loss scaler
     average: AveragedModel | None = None
     step: int = 0
+    seconds: float = 0.0  # that the steps took, those before an interruption too
+    machine: dict[str, Any] = field(default_factory=dict)  # where the last of them was made
     corrupt: set[int] = field(default_factory=set)  # pictures that could not be decoded
 
     def backbone(self) -> nn.Module:
@@ -51,6 +54,8 @@ class TrainState:
             "scaler": None if self.scaler is None else self.scaler.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "step": self.step,
+            "seconds": self.seconds,
+            "machine": self.machine,
             "corrupt": sorted(self.corrupt),
             "conditions": conditions(recipe, seed, sources),
         }
@@ -60,14 +65,14 @@ class TrainState:
         """Takes up the checkpoint. Raises InputError when it is absent, damaged or without a training's state,
         RunConflictError when it belongs to other data or another recipe."""
         content = checkpoints.read(path)
-        if "conditions" not in content:
+        if not isinstance(content.get("conditions"), dict):
             raise InputError(
                 f"{path} holds a network and not the state of a training.", "Resume from fr/checkpoints/last.pt."
             )
         _check(path, content["conditions"], conditions(recipe, seed, sources))
         try:
             self._take(content)
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path} does not fit its own recipe: {str(error).splitlines()[0]}.",
                 "The file is damaged; begin again with --restart.",
@@ -82,6 +87,7 @@ class TrainState:
         if self.average is not None:
             self.average.load_state_dict(content["average"])
         self.step, self.corrupt = int(content["step"]), set(content["corrupt"])
+        self.seconds, self.machine = float(content["seconds"]), dict(content["machine"])
 
 
 def network(recipe: TrainRecipe, backbone: nn.Module) -> dict[str, Any]:
@@ -95,17 +101,25 @@ def network(recipe: TrainRecipe, backbone: nn.Module) -> dict[str, Any]:
 
 
 def conditions(recipe: TrainRecipe, seed: int, sources: Sources) -> dict[str, Any]:
-    """Whatever decides the course of a training: the recipe's decisive values, the seed, and the data's labels."""
+    """Whatever decides the course of a training: the recipe's decisive values, the seed, and the data."""
     return {"seed": str(seed), **recipe.decisive(), **fingerprint(sources)}
 
 
 def fingerprint(sources: Sources) -> dict[str, Any]:
-    """What tells one set of training data from another, without reading the pictures."""
+    """What tells one set of training data from another, without reading the pictures.
+
+    The lengths of the encoded pictures, in order, tell other people of the same numbers, and data sets that changed places.
+    """
     return {
         "classes": sources.num_classes,
         "pictures": len(sources),
-        "labels": hashlib.blake2b(sources.labels_N.tobytes(), digest_size=8).hexdigest(),
+        "labels": _digest(sources.labels_N),
+        "picture_lengths": _digest(np.concatenate([sources.sizes, sources.length_N])),
     }
+
+
+def _digest(values_N: np.ndarray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(values_N, np.int64).tobytes(), digest_size=8).hexdigest()
 
 
 def _check(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:

@@ -51,7 +51,7 @@ class TrainRecipe(Section):
         False, "Batch norm over the batches of all processes; off, each has its own, as AdaFace trains."
     )
     augment: AugmentRecipe = decisive(AugmentRecipe(), "Augmentations.")
-    max_corrupt: float = decisive(
+    max_corrupt: float = free(
         0.001, "Share of the images that may fail to decode (each is replaced) before training stops.", ge=0.0, le=1.0
     )
     workers: int = free(2, "Threads that read, decode and augment.", ge=0)
@@ -93,3 +93,9 @@ class EvaluateRecipe(Section):
     )
     batch_size: int = free(128, "Images embedded at once.", ge=1)
     device: str = free("auto", "auto, cpu, cuda, cuda:N.")
+
+    @model_validator(mode="after")
+    def _rates_are_shares(self) -> EvaluateRecipe:
+        if not all(0 < rate < 1 for rate in self.far):
+            raise ValueError(f"far {list(self.far)} are not all above 0 and below 1")
+        return self

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 from small_world import face
-from torchvision.transforms import functional as F
+from torchvision.transforms import InterpolationMode, autoaugment
 
 from fr_train.data import augment as augmentations
 from fr_train.data import rand_augment
@@ -166,21 +166,22 @@ def test_erasing_fills_a_rectangle_with_one_colour() -> None:
         assert 0.015 < changed.mean() < 0.35
 
 
-def test_rand_augment_operations_are_torchvisions() -> None:
-    names, image_HWC = list(rand_augment._OPERATIONS), face(4, 0)
-    theirs = {
-        "rotate": lambda image: F.rotate(image, 9.0),
-        "brightness": lambda image: F.adjust_brightness(image, 1.27),
-        "posterize": lambda image: F.posterize(image, 7),
-        "solarize": lambda image: F.solarize(image, 255 * 0.7),
-        "equalize": F.equalize,
-        "autocontrast": F.autocontrast,
-        "identity": lambda image: image,
-    }
-    for name, operation in theirs.items():
-        found = image_HWC.copy()
-        rand_augment.rand_augment(found, np.array([(names.index(name) + 0.5) / len(names), 0.9]), magnitude=9)
-        assert np.array_equal(found, np.asarray(operation(Image.fromarray(image_HWC)))), name
+@pytest.mark.parametrize("magnitude", [1, 8, 9, 10, 20, 30])
+def test_rand_augment_operations_are_torchvisions(magnitude: int) -> None:
+    """All fourteen, both signs, to the bit; the four that blend two pictures to one level, for torchvision's table is float32."""
+    image_HWC, names = face(4, 0), [name.replace("_", "") for name in rand_augment._OPERATIONS]
+    table = autoaugment.RandAugment()._augmentation_space(rand_augment.MAGNITUDES + 1, image_HWC.shape[:2])
+    assert {name.lower() for name in table} == set(names)
+    for name, (strengths, signed) in table.items():
+        which = (names.index(name.lower()) + 0.5) / len(names)
+        strength = float(strengths[magnitude]) if strengths.ndim else 0.0
+        for sign, draw in ((1, 0.9), (-1, 0.1)):
+            found = image_HWC.copy()
+            rand_augment.rand_augment(found, np.array([which, draw]), magnitude)
+            given = sign * strength if signed else strength
+            expected = autoaugment._apply_op(Image.fromarray(image_HWC), name, given, InterpolationMode.NEAREST, None)
+            blends = name in ("Brightness", "Color", "Contrast", "Sharpness")
+            assert np.abs(found.astype(int) - np.asarray(expected)).max() <= blends, (name, sign)
 
 
 def test_every_rand_augment_operation_runs_in_both_directions_and_keeps_the_shape() -> None:

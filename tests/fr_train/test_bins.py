@@ -76,8 +76,9 @@ def test_malformed_files_are_a_sentence(name: str, sentence: str) -> None:
         (([b"a", b"b"], [True], 3), "holds a tuple instead of a pair of lists"),
         (("ab", [True]), "holds a str and a list instead of two lists"),
         (([b"a", 7], [True]), "image 1 is a int instead of an encoded image"),
-        (([b"a", b"b"], [2]), "label 0 is 2 instead of true or false"),
-        (([b"a", b"b"], ["yes"]), "label 0 is 'yes' instead of true or false"),
+        (([b"a", b"b"], [2]), "label 0 is a number other than 0 and 1"),
+        (([b"a", b"b"], [10**6000]), "label 0 is a number other than 0 and 1"),
+        (([b"a", b"b"], ["yes"]), "label 0 is a str instead of true or false"),
         (([], []), "it holds no pairs"),
         (([b"a"] * 4, [True]), "4 images cannot be 1 pairs"),
     ],
@@ -85,6 +86,13 @@ def test_malformed_files_are_a_sentence(name: str, sentence: str) -> None:
 def test_other_content_is_named(tmp_path: Path, content: object, sentence: str) -> None:
     (tmp_path / "set.bin").write_bytes(pickle.dumps(content))
     with pytest.raises(InputError, match=sentence):
+        bins.read(tmp_path / "set.bin")
+
+
+def test_a_label_of_lists_within_lists_is_a_sentence(tmp_path: Path) -> None:
+    deep = b"]" * 5_000 + b"a" * 4_999
+    (tmp_path / "set.bin").write_bytes(b"\x80\x02](U\x01aU\x01be](" + deep + b"e\x86.")
+    with pytest.raises(InputError, match="label 0 is a list instead of true or false"):
         bins.read(tmp_path / "set.bin")
 
 

@@ -8,6 +8,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,20 @@ def test_a_network_trained_on_bgr_is_fed_bgr_whatever_the_caller_has(golden: Pat
         open_model(file, color="grb")
 
 
+@pytest.mark.parametrize(("prefix", "lineage", "color"), [
+    ("net.", "cvlface", "rgb"), ("model.net.", "cvlface", "rgb"), ("model.", "adaface", "bgr"),
+    ("subnet.", "adaface", "bgr"), ("", "adaface", "bgr"),
+])  # fmt: skip
+def test_cvlface_keeps_adafaces_network_as_net_and_feeds_it_rgb(
+    golden: Path, tmp_path: Path, prefix: str, lineage: str, color: str
+) -> None:
+    state = torch.load(golden / "adaface" / "backbone" / "irse_narrow.ckpt", weights_only=True)["state_dict"]
+    own = {prefix + key.removeprefix("model."): part for key, part in state.items() if key.startswith("model.")}
+    torch.save(own, tmp_path / "model.pt")
+    _, info = checkpoints.load_backbone(tmp_path / "model.pt")
+    assert (info.lineage, info.color, open_model(tmp_path / "model.pt", device="cpu").color) == (lineage, color, color)
+
+
 def test_lightning_callbacks_and_arguments_beside_the_weights_do_no_harm(golden: Path, tmp_path: Path) -> None:
     content = torch.load(golden / "adaface" / "backbone" / "irse_narrow.ckpt", weights_only=True)
     content["hyper_parameters"] = argparse.Namespace(lr=0.1, arch="ir_se")
@@ -116,8 +131,45 @@ def test_a_head_of_another_size_does_not_fit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ({"model": 5}, "its model is no dict of tensors"),
+        ({"model": {"output.fc.weight": 3}}, "its model is no dict of tensors"),
+        ({"backbone": 3}, "its backbone is a int instead of a name"),
+        ({"embedding_size": -1}, "its embeddings would have -1 dimensions"),
+        ({"embedding_size": "many"}, "its embedding_size or image_size is no number"),
+        ({"embedding_size": torch.zeros(2)}, "its embedding_size or image_size is no number"),
+        ({"image_size": 64}, "its images 64 pixels a side"),
+        ({"color": "xyz"}, "its color is neither rgb nor bgr"),
+    ],
+)
+def test_a_damaged_checkpoint_of_ours_is_a_sentence(tmp_path: Path, damage: dict[str, Any], sentence: str) -> None:
+    content = {
+        "backbone": "small",
+        "embedding_size": 16,
+        "color": "rgb",
+        "model": backbones.build("small", 16).state_dict(),
+    }
+    checkpoints.save(tmp_path / "model.pt", {**content, **damage})
+    with pytest.raises(InputError, match=rf"model\.pt is damaged: .*{sentence}"):
+        open_model(tmp_path / "model.pt", device="cpu")
+    torch.save({"format": checkpoints.FORMAT}, tmp_path / "model.pt")
+    with pytest.raises(InputError, match=r"model\.pt is damaged: it has no 'backbone'"):
+        open_model(tmp_path / "model.pt", device="cpu")
+
+
+def test_a_foreign_layer_without_channels_is_a_sentence(golden: Path, tmp_path: Path) -> None:
+    state = torch.load(golden / "insightface" / "iresnet_narrow.pt", weights_only=True)
+    for key, shape in (("layer4.0.conv1.weight", (0, 64, 3, 3)), ("conv1.weight", (0, 3, 3, 3))):
+        torch.save({**state, key: torch.zeros(shape)}, tmp_path / "a.pt")
+        with pytest.raises(InputError, match="cannot be told from its weights: a layer of it has no channels"):
+            checkpoints.load_backbone(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
     ("content", "sentence"),
     [
+        ({0: torch.zeros(1)}, "holds no weights by name, but a dict"),
         ({"weights": {"conv.weight": torch.zeros(1)}}, "holds no weights by name, but a dict"),
         ({"encoder.conv.weight": torch.zeros(1)}, "holds no network that is known here; its keys begin with encoder"),
         ([1, 2], "holds no weights by name, but a list"),

@@ -13,7 +13,7 @@ from small_world import face, jpeg, write_people
 
 from fr_train import benchmarks, bins, color_check, overlap, plots, table
 from fr_train.embed import embed
-from fr_train.evaluate import evaluate, over_seeds
+from fr_train.evaluate import evaluate, far_name, measure, over_seeds
 from synthface.errors import InputError
 from synthface.recipe.recognition import EvaluateRecipe
 
@@ -62,6 +62,22 @@ def test_people_who_are_told_apart_give_full_marks_and_all_figures(folder: Path)
 def test_tar_is_told_at_the_rates_that_the_pairs_allow(folder: Path) -> None:
     result = evaluate(Colours(), [folder], QUICK.model_copy(update={"far": (0.2, 0.05, 1e-3)}))
     assert result["benchmarks"]["lfw"]["tar"] == {"2e-1": 1.0, "5e-2": 1.0}
+
+
+def test_every_rate_has_a_name_of_its_own_and_round_ones_a_short_one() -> None:
+    rates = (*EvaluateRecipe().far, 1e-10, 0.2, 0.014, 0.012, 0.3 - 0.2)
+    assert [far_name(rate) for rate in rates] == [
+        "1e-2", "1e-3", "1e-4", "1e-10", "2e-1", "1.4e-2", "1.2e-2", "9.999999999999998e-2",
+    ]  # fmt: skip
+    same_N = np.arange(6_000) % 2 == 0
+    dist_N = np.random.default_rng(0).normal(np.where(same_N, 1.0, 1.6), 0.3).clip(0, 3.9)
+    assert set(measure(dist_N, same_N, EvaluateRecipe(bootstrap=0, far=(0.014, 0.012)))["tar"]) == {"1.4e-2", "1.2e-2"}
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 2.0])
+def test_a_rate_that_is_no_share_is_refused(rate: float) -> None:
+    with pytest.raises(ValueError, match=r"far \[.*\] are not all above 0 and below 1"):
+        EvaluateRecipe(far=(0.01, rate))
 
 
 def test_absent_sets_are_said_to_be_absent_with_where_to_get_them(

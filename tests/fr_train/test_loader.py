@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from small_world import write_people
 
 from fr_train.data.loader import Batch, Loader, ahead
 from fr_train.data.sources import open_sources
+from synthface.dataset import pack
 from synthface.errors import InputError, UsageError
+from synthface.recipe.pictures import PackRecipe
 from synthface.recipe.recognition import AugmentRecipe
 
 AUGMENT = AugmentRecipe(flip=0.5, crop=0.5, low_resolution=0.5, photometric=0.5)
@@ -36,8 +39,13 @@ def test_batches_do_not_depend_on_the_number_of_workers_nor_on_where_one_starts(
         assert same(mine, theirs)
 
 
-def test_recordio_and_the_same_folder_packed_twice_give_the_same_batches(records: Path) -> None:
-    assert same(loader(records).batch(4), loader(records).batch(4))
+def test_the_same_folder_packed_twice_gives_the_same_batches(people: Path, records: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(people, tmp_path / "copied")
+    pack([copied], tmp_path / "again", PackRecipe(), seed=0)
+    assert same(loader(records).batch(4), loader(tmp_path / "again").batch(4))
+    (copied / "0000" / "3.jpg").write_bytes((copied / "0000" / "2.jpg").read_bytes())
+    pack([copied], tmp_path / "otherwise", PackRecipe(), seed=0)
+    assert not all(same(loader(records).batch(step), loader(tmp_path / "otherwise").batch(step)) for step in range(4))
 
 
 def test_processes_share_every_batch(people: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from fr_train.data.sources import open_sources
 from fr_train.training.log import TrainLog, read_log
 from fr_train.training.loop import Training, train
 from fr_train.training.recogniser import build
+from fr_train.training.state import fingerprint
 from synthface.errors import InputError, ResourceError, RunConflictError, SynthfaceError, UsageError
 from synthface.recipe.recognition import AugmentRecipe, TrainRecipe
 
@@ -147,7 +150,24 @@ def test_a_finished_training_is_not_repeated(people: Path, whole: Path, tmp_path
     before = (whole / "log.jsonl").read_bytes()
     facts = train(recipe(), open_sources([people]), whole, resume=True)
     assert (whole / "log.jsonl").read_bytes() == before
-    assert (facts["steps"], facts["images_per_second"]) == (12, None)
+    assert facts["steps"] == 12
+    assert facts["seconds"] > 0
+    assert facts["images_per_second"] > 0
+
+
+def test_seconds_and_speed_are_those_of_all_parts_and_of_the_machine_that_trained(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0, 10)
+    monkeypatch.setattr("fr_train.training.loop.time.perf_counter", lambda: float(next(clock)))
+    at_step(monkeypatch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(), open_sources([people]), tmp_path)
+    facts = train(recipe(), open_sources([people]), tmp_path, resume=True)
+    assert (facts["seconds"], facts["images_per_second"]) == (120.0, 0.8)
+    assert train(recipe(), open_sources([people]), tmp_path, resume=True) == facts
+    monkeypatch.setattr("fr_train.training.loop.Training._machine", lambda _: {"device": "another"})
+    assert train(recipe(), open_sources([people]), tmp_path, resume=True) == facts
 
 
 def test_more_epochs_of_other_data_or_values_are_refused_by_name(people: Path, whole: Path, tmp_path: Path) -> None:
@@ -156,6 +176,26 @@ def test_more_epochs_of_other_data_or_values_are_refused_by_name(people: Path, w
     other = write_people(tmp_path, 5, 8)
     with pytest.raises(RunConflictError, match="classes: 6 in the checkpoint, 5 now"):
         train(recipe(), open_sources([other]), whole, resume=True)
+
+
+def test_other_pictures_of_as_many_people_are_refused_and_a_copy_elsewhere_is_not(
+    people: Path, whole: Path, tmp_path: Path
+) -> None:
+    copy, other = shutil.copytree(people, tmp_path / "copy"), write_people(tmp_path / "other", 6, 8, first=20)
+    assert train(recipe(), open_sources([copy]), whole, resume=True)["steps"] == 12
+    with pytest.raises(RunConflictError, match=r"conditions:\n  picture_lengths: '\w+' in the checkpoint, '\w+' now\n"):
+        train(recipe(), open_sources([other]), whole, resume=True)
+
+
+def test_the_fingerprint_knows_the_order_of_the_data_and_where_one_set_ends(people: Path, tmp_path: Path) -> None:
+    parts = [write_people(tmp_path / str(first), number, 8, first) for first, number in ((20, 6), (40, 2), (42, 4))]
+    kept = [fingerprint(open_sources([people, part])) for part in parts[:1]]
+    assert fingerprint(open_sources([parts[0], people])) != kept[0]
+    assert fingerprint(open_sources([parts[0], people]))["labels"] == kept[0]["labels"]
+    joined = tmp_path / "joined"
+    for part in parts[1:]:
+        shutil.copytree(part, joined, dirs_exist_ok=True)
+    assert fingerprint(open_sources([joined, people])) != fingerprint(open_sources([parts[1], parts[2], people]))
 
 
 def test_a_damaged_checkpoint_is_a_sentence(people: Path, whole: Path, tmp_path: Path) -> None:
@@ -168,6 +208,10 @@ def test_a_damaged_checkpoint_is_a_sentence(people: Path, whole: Path, tmp_path:
     place.write_bytes((whole / "model.pt").read_bytes())
     with pytest.raises(InputError, match="holds a network and not the state of a training"):
         train(recipe(), open_sources([people]), tmp_path, resume=True)
+    for key in ("model", "head", "optimizer", "step", "conditions"):
+        torch.save({**checkpoints.read(whole / "checkpoints" / "last.pt"), key: [5]}, place)
+        with pytest.raises(InputError, match=r"does not fit its own recipe|holds a network and not the state"):
+            train(recipe(), open_sources([people]), tmp_path, resume=True)
 
 
 def test_a_loss_that_is_no_number_stops_with_step_rate_and_the_batchs_keys(people: Path, tmp_path: Path) -> None:
@@ -179,7 +223,35 @@ def test_a_loss_that_is_no_number_stops_with_step_rate_and_the_batchs_keys(peopl
     assert len(evidence["pictures"]) == len(evidence["labels"]) == 8
     assert all(Path(picture).is_file() for picture in evidence["pictures"])
     assert not (tmp_path / "checkpoints" / "last.pt").exists()  # none was sound
+    assert caught.value.fix == "Lower train.learning_rate, or add train.warmup_epochs or train.clip_grad_norm."
     assert all(np.isfinite(losses(tmp_path)))
+
+
+def test_where_there_is_a_checkpoint_other_values_need_a_restart_and_the_advice_says_so(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped_by(happens: Callable[[Training], object]) -> SynthfaceError:
+        training = Training(recipe(), open_sources([people]), tmp_path, 0, False)
+        at_step(monkeypatch, 5, lambda: happens(training))
+        with pytest.raises(SynthfaceError) as caught:
+            training.run()
+        return caught.value
+
+    def full(_: Training) -> None:
+        monkeypatch.setattr(Training, "_loss", raising)
+
+    def raising(*_: object) -> None:
+        raise torch.OutOfMemoryError("Tried to allocate 20.00 GiB")
+
+    def lost(training: Training) -> None:
+        with torch.no_grad():
+            training.state.model.head.weight.fill_(float("nan"))
+
+    assert stopped_by(lost).fix == (
+        "Lower train.learning_rate, or add train.warmup_epochs or train.clip_grad_norm, and begin again with --restart; "
+        "the last checkpoint is sound."
+    )
+    assert stopped_by(full).fix == "Try --batch-size 4 --restart, and scale train.learning_rate with it."
 
 
 def test_no_checkpoint_is_written_over_a_sound_one_when_a_weight_is_no_number(
@@ -257,7 +329,7 @@ def test_running_out_of_memory_names_a_batch_to_try(
     monkeypatch.setattr("fr_train.training.recogniser.normalised", full)
     with pytest.raises(ResourceError, match="A batch of 8 does not fit into the memory of cpu") as caught:
         train(recipe(), open_sources([people]), tmp_path)
-    assert "--batch-size 4" in caught.value.fix
+    assert caught.value.fix == "Try --batch-size 4, and scale train.learning_rate with it."
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -16,6 +16,7 @@ import torch
 from small_world import write_people
 
 from fr_train import checkpoints
+from fr_train.training import recogniser
 from fr_train.training.log import TrainLog, read_log
 
 SETTINGS = {
@@ -66,7 +67,9 @@ def test_it_trains_and_ends_with_the_table_of_the_last_epoch(
     again = synthface(*arguments(people, tmp_path / "run", "--benchmarks", tmp_path / "bins", "--json"))
     assert again.code == 0
     assert again.json["evaluation"]["benchmarks"] == result["evaluation"]["benchmarks"]
-    assert again.json["training"]["images_per_second"] is None  # a finished training is not repeated
+    assert again.json["training"] == result["training"]  # a finished training is not repeated, and its facts are kept
+    assert json.loads((fr / "result.json").read_text())["training"] == result["training"]
+    assert result["training"]["seconds"] > 0
 
 
 def test_without_sets_it_says_which_are_wanted_and_where_they_are(people: Path, tmp_path: Path, synthface: Run) -> None:
@@ -202,8 +205,11 @@ def test_restart_begins_anew_and_other_values_need_it(people: Path, tmp_path: Pa
     first = synthface(*arguments(people, run, "--benchmarks", "none", epochs=1))
     assert first.code == 0, first.err
     other = synthface(*arguments(people, run, "--benchmarks", "none", epochs=1, learning_rate=0.01))
-    assert other.code != 0
-    assert "learning_rate" in other.err
+    assert other.code == 2
+    assert "train.learning_rate: 0.05 in the directory, 0.01 now" in other.err
+    assert "Give those values again, remove this training with --restart, or start another directory" in other.err
+    reseeded = synthface(*arguments(people, run, "--set", "seed=1", "--benchmarks", "none", epochs=1))
+    assert "with --restart" in reseeded.err
     more = synthface(*arguments(people, tmp_path / "new", "--resume"))
     assert more.code == 1
     assert "last.pt to resume from" in more.err
@@ -214,6 +220,35 @@ def test_restart_begins_anew_and_other_values_need_it(people: Path, tmp_path: Pa
     assert again.code == 0, again.err
     log = read_log(run / "fr" / "log.jsonl")
     assert (len(log), log[0]["lr"]) == (6, 0.01)
+
+
+def test_the_advice_of_a_failed_beginning_can_be_followed_in_the_same_run(
+    people: Path, tmp_path: Path, synthface: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    fast = synthface(*arguments(people, run, "--benchmarks", "none", epochs=1, learning_rate=1e30, head="cosface"))
+    assert "Lower train.learning_rate, or add train.warmup_epochs or train.clip_grad_norm." in fast.err
+    whole = recogniser.normalised
+
+    def full(image_BHWC: torch.Tensor, color: str) -> torch.Tensor:
+        if len(image_BHWC) > 4:
+            raise torch.OutOfMemoryError("Tried to allocate 20.00 GiB")
+        return whole(image_BHWC, color)
+
+    monkeypatch.setattr(recogniser, "normalised", full)
+    large = synthface(*arguments(people, run, "--benchmarks", "none", epochs=1))
+    assert "Try --batch-size 4, and scale" in large.err
+    small = synthface(*arguments(people, run, "--benchmarks", "none", "--batch-size", "4", epochs=1))
+    assert small.code == 0, small.err
+    assert len(read_log(run / "fr" / "log.jsonl")) == 12
+
+
+def test_more_damaged_pictures_may_be_allowed_in_the_same_run(tmp_path: Path, synthface: Run) -> None:
+    folder, run = damaged(tmp_path / "data"), tmp_path / "run"
+    strict = synthface(*arguments(folder, run, "--benchmarks", "none", checkpoint_every=1))
+    assert "raise train.max_corrupt" in strict.err
+    lenient = synthface(*arguments(folder, run, "--benchmarks", "none", checkpoint_every=1, max_corrupt=0.2))
+    assert lenient.code == 0, lenient.err
 
 
 def damaged(folder: Path) -> Path:

@@ -18,6 +18,13 @@ def test_the_recogniser_of_the_paper_costs_what_adaface_states() -> None:
     assert rehearsal.cost("ir_se_50", 512) == (43_808_320, pytest.approx(6.297e9, rel=0.01))
 
 
+@pytest.mark.parametrize("name", ["pit_ti_224", "cait_xxs24_224", "tnt_s_patch16_224"])
+def test_networks_with_parameters_among_their_inputs_are_counted_too(name: str) -> None:
+    parameters, multiplications = rehearsal.cost(f"timm/{name}", 64)
+    assert parameters > 1e6
+    assert multiplications > 1e8
+
+
 @pytest.mark.parametrize(
     ("name", "people", "pictures"),
     [
@@ -54,7 +61,12 @@ def test_data_that_are_missing_are_named(synthface: Command, tmp_path: Path, mon
     assert content["pictures"] is None
     assert content["parameters"] == 43_808_320
     assert content["seconds_per_million"] == pytest.approx(10_000)
-    assert "time: 2 h 47 min on one device for every million pictures" in synthface("train-fr", *options).out
+    assert (content["steps"], content["steps_per_million"]) == (None, round(26e6 / 512))
+    assert content["images_per_million"] == 26_000_000
+    text = synthface("train-fr", *options).out
+    assert "time: 2 h 47 min on one device for every million pictures" in text
+    assert "for every million pictures in the data: 26 epochs, 50,781 steps of 512" in text
+    assert "told when these data are here, or of others by --data DIR" in text
 
 
 def test_a_speed_without_a_dry_run_is_refused(synthface: Command) -> None:
