@@ -211,17 +211,20 @@ def audit(
     dataset: Place = "run/dataset",
     *,
     references: Place | Sequence[Place] = (),
-    encoder: str | None = None,
+    same_people: bool = False,
+    encoder: Place | None = None,
+    demographics: Place | None = None,
+    networks: bool = False,
+    device: str | None = None,
     out: Place | None = None,
     recipe: Place | None = None,
     values: Values | None = None,
-    **wishes: Any,
 ) -> dict[str, Any]:
     """Measures a dataset, or an embedding file with labels, as `synthface audit` does; gives the content of audit.json.
 
-    references: embeddings or pictures of real people. encoder: who judges; None: the recipe's verifier. out: the folder of
-    audit.json, audit.md and the figures; None: the report of the dataset's run, else NAME-audit. wishes: the other fields of
-    `synthface.report.auditing.Wish`, such as `same_people=True`.
+    references: embeddings or pictures of real people; same_people: of the very people of the dataset. encoder: who judges;
+    None: the recipe's verifier. demographics: a table of labels. networks: LPIPS and FID as well. out: the folder of
+    audit.json, audit.md and the figures; None: the report of the dataset's run, else NAME-audit.
 
     >>> found = synthface.audit("people.npz", out="audit")
     >>> found["identities"], round(found["consistency"]["share"], 2)
@@ -233,7 +236,14 @@ def audit(
     place = Path(dataset)
     directory = RunDirectory(place.parent)
     own = place == directory.dataset and directory.record_file.exists()
-    wish = auditing.Wish(tuple(Path(path) for path in _paths(references)), encoder=encoder, **wishes)
+    wish = auditing.Wish(
+        tuple(Path(path) for path in _paths(references)),
+        same_people,
+        None if encoder is None else os.fspath(encoder),
+        None if demographics is None else Path(demographics),
+        networks,
+        device,
+    )
     folder = Path(out) if out else directory.report if own else Path(f"{place.stem}-audit")
     content = auditing.audit(place, _recipe(recipe, values, {}, directory), folder, wish)
     if own and out is None:

@@ -25,7 +25,8 @@ from synthface.run import RunDirectory
     "FDR, d′), label noise, leakage of real people, pose, light and skin tone.\n\n"
     "DATASET is a RecordIO folder, a folder of class folders, or an embedding file with labels; without one, the run's "
     "dataset. Pictures are embedded once; interrupted, the same command goes on. Writes audit.json, audit.md and figures.\n\n"
-    "Exit code 1: pictures are too near to a reference (audit.max_leakage_p99, audit.max_leakage_share).\n\n"
+    "Exit code 1: pictures are too near to a reference (audit.max_leakage_p99, audit.max_leakage_share), or an embedding file "
+    "does not tell its encoder, so that this cannot be decided.\n\n"
     "\b\nExamples:\n"
     "  synthface audit\n"
     "  synthface audit run/dataset --reference casia/ --networks\n"
@@ -51,9 +52,14 @@ from synthface.run import RunDirectory
     "--demographics",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="CSV or parquet with a column `label` or `identity`, and groups of people in the others.",
+    help="CSV or parquet with a column `label` (or names of class folders in it) or `identity`, and groups or numbers in the "
+    "others.",
 )
-@click.option("--networks", is_flag=True, help="LPIPS, and FID against --reference pictures, too (extra `metrics`).")
+@click.option(
+    "--networks",
+    is_flag=True,
+    help="LPIPS, and FID against --reference pictures, too; with --same-people D_intra by Inception (extra `metrics`).",
+)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Default: report/ of the dataset's run.")
 @click.option("--device", help="cpu, cuda or cuda:N. Default: a GPU where there is one.")
 @recipe_options

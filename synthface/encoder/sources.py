@@ -53,7 +53,7 @@ class Source(Protocol):
         ...
 
     def identify(self, digest: _Hash) -> None:
-        """Feeds what tells these pictures from others: names and sizes, not where the folder lies."""
+        """Feeds what tells these pictures from others: names, sizes and times of change, not where the folder lies."""
         ...
 
 
@@ -129,12 +129,12 @@ class ClassFolders:
 
 
 class Records:
-    """A RecordIO folder of anyone's: aligned crops."""
+    """A RecordIO folder of anyone's: aligned crops. `file`: the one with the records."""
 
     labelled, aligned = True, True
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset, file: Path) -> None:
+        self.dataset, self.file = dataset, file
         self.label_N: NDArray[np.int64] = dataset.labels_N
         self.people = max(int(dataset.num_classes), int(self.label_N.max(initial=-1)) + 1)
         self.skipped: Counter[str] = Counter()
@@ -150,6 +150,7 @@ class Records:
         ]
 
     def identify(self, digest: _Hash) -> None:
+        _feed(digest, self.file)
         digest.update(np.ascontiguousarray(self.label_N).tobytes())
         digest.update(np.ascontiguousarray(self.dataset.lengths(), np.int64).tobytes())
 
@@ -187,7 +188,10 @@ class Sources:
         return found
 
     def fingerprint(self) -> str:
-        """Tells these pictures in this order from others."""
+        """Tells these pictures in this order from others; a file that is written anew counts as another one.
+
+        Nothing is read for it: files are told by name, size and time of change, RecordIO by labels and lengths as well.
+        """
         import hashlib
 
         digest = hashlib.sha256()
@@ -231,9 +235,9 @@ def _open_folder(path: Path) -> Source:
     from synthface.dataset.class_folders import pictures_of, subfolders
     from synthface.dataset.opening import find_record_file
 
-    if path.suffix == ".rec" or find_record_file(path) is not None:
-        records = Records(open_dataset(path))
-        return _filled(records, path)
+    record = path if path.suffix == ".rec" else find_record_file(path)
+    if record is not None:
+        return _filled(Records(open_dataset(path), record), path)
     folders, files = subfolders(path), pictures_of(path)
     if folders and files:
         raise InputError(
@@ -255,8 +259,10 @@ def _filled(source: Source, path: Path) -> Source:
 
 
 def _feed(digest: _Hash, path: Path) -> None:
+    """Name, size in bytes and time of change in nanoseconds."""
     try:
-        size = path.stat().st_size
+        about = path.stat()
+        size, changed = about.st_size, about.st_mtime_ns
     except OSError:  # counted as unreadable when its turn comes
-        size = -1
-    digest.update(f"{path.name}\0{size}\n".encode())
+        size = changed = -1
+    digest.update(f"{path.name}\0{size} {changed}\n".encode())

@@ -9,7 +9,8 @@ audit_spread.py    Fréchet distance, effective dimension, D_intra
 audit_balance.py   groups and measured values
 
 Everything is computed over all rows; the two figures that rest on a draw say how large it was. Memory depends on the number
-of people (two centers each) and on the recipe's numbers of pairs, not on the number of pictures.
+of people (two centers each), on the recipe's numbers of pairs and on the pictures of the largest person, whose embeddings are
+held together; of all others a few numbers a picture are held.
 """
 
 from __future__ import annotations

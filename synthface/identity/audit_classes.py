@@ -1,4 +1,4 @@
-"""All pictures of one person after the other, whatever their order in the files, in memory that does not grow with N.
+"""All pictures of one person after the other, whatever their order in the files; no more embeddings are held than a run's.
 
 Rows whose labels ascend are streamed as they lie. Others are first put into the order of their labels in a scratch file
 on the disk. What is looked at together is a run of whole people; a person is never cut.
@@ -90,6 +90,7 @@ def _cut(pieces: Iterator[Floats], people: People, number_N: Ints) -> Iterator[R
         begin = int(end_C[first_class - 1]) if first_class else 0
         edge_K = np.append(begin, end_C[first_class:last_class]) - begin
         whole = int(edge_K[-1])
-        yield Run(first_class, edge_K, row_BD[:whole], number_N[begin : begin + whole])
+        run = Run(first_class, edge_K, row_BD[:whole], number_N[begin : begin + whole])
         waiting = [row_BD[whole:].copy()] if whole < len(row_BD) else []
         first_class, first_row, have = last_class, begin + whole, len(row_BD) - whole
+        yield run

@@ -64,8 +64,9 @@ def style_recall(
     features for the style; the rows here are what the caller gives. Raises InputError when no person is in both sets.
     """
     shares = []
-    for person in np.intersect1d(real_M, made_N).tolist():
-        made_KD, real_KD = made_ND[made_N == person].astype(np.float64), real_MD[real_M == person].astype(np.float64)
+    made_of, real_of = _by_person(made_N), _by_person(real_M)
+    for person in sorted(made_of.keys() & real_of.keys()):
+        made_KD, real_KD = made_ND[made_of[person]].astype(np.float64), real_MD[real_of[person]].astype(np.float64)
         if len(made_KD) > neighbours:
             radius_K = np.sort(_distances(made_KD, made_KD), axis=1)[:, neighbours]  # column 0 is the picture itself
             shares.append(float((_distances(real_KD, made_KD) <= radius_K).any(axis=1).mean()))
@@ -75,6 +76,13 @@ def style_recall(
             "Diversity by recall needs real pictures of the very people that were generated.",
         )
     return {"share": float(np.mean(shares)), "people": len(shares), "neighbours": neighbours}
+
+
+def _by_person(label_N: NDArray[np.int64]) -> dict[int, NDArray[np.int64]]:
+    """Label → its rows, in their order: one sort, whatever the number of people."""
+    order_N = np.argsort(label_N, kind="stable")
+    label_C, start_C = np.unique(label_N[order_N], return_index=True)
+    return dict(zip(label_C.tolist(), np.split(order_N, start_C[1:]), strict=True)) if len(label_C) else {}
 
 
 def _distances(a_MD: NDArray[np.float64], b_ND: NDArray[np.float64]) -> NDArray[np.float64]:

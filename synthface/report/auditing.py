@@ -3,6 +3,7 @@
 material.py      embeddings, made once, with the pictures behind them
 looks.py         light, sharpness, skin tone, pose and expression, by proxies
 demographics.py  balance of groups that the user labelled
+style.py         is the style of real pictures of the same people covered?
 networks.py      LPIPS and FID, where they are asked for
 figures.py, worst_pairs.py, tables.py    what is written beside audit.json
 The mathematics lives in synthface/identity/audit.py.
@@ -22,15 +23,19 @@ from numpy.typing import NDArray
 from synthface import files
 from synthface.encoder import open_detector
 from synthface.encoder.faces import FaceFinder
-from synthface.errors import InputError, MissingWeightsError, UsageError
+from synthface.encoder.open import find
+from synthface.errors import InputError, MissingWeightsError, SynthfaceError, UsageError
 from synthface.identity import audit as identity_audit
-from synthface.identity import audit_balance, audit_rates, audit_spread
+from synthface.identity import audit_balance, audit_rates
 from synthface.identity.audit import Audit
+from synthface.identity.embeddings import open_embeddings
 from synthface.progress import say
 from synthface.recipe import Recipe
 from synthface.report import demographics as groups
-from synthface.report import figures, looks, material, networks, tables, worst_pairs
+from synthface.report import figures, looks, material, networks, style, tables, worst_pairs
 from synthface.report.material import Material
+from synthface.run import RunDirectory
+from synthface.zoo import shipped
 
 if TYPE_CHECKING:
     import pyarrow
@@ -49,7 +54,8 @@ class Wish:
 
     references: embedding files, or pictures, of real people. same_people: they show the very people of the dataset, who
     were rendered from their embeddings; likeness is then the aim and no leak. encoder: instead of the recipe's verifier.
-    demographics: a table of labels. networks: LPIPS and FID as well. device: as elsewhere.
+    demographics: a table of labels. networks: LPIPS and FID as well, and with same_people D_intra by Inception. device: as
+    elsewhere.
     """
 
     references: tuple[Path, ...] = ()
@@ -63,25 +69,32 @@ class Wish:
 def audit(dataset: Path, recipe: Recipe, out: Path, wish: Wish | None = None) -> dict[str, Any]:
     """Measures a RecordIO dataset, class folders or a labelled embedding file; gives the content of `out`/audit.json.
 
-    Raises InputError for datasets without people and for references of another encoder, MissingWeightsError and
-    MissingPackageError when networks are asked for that are not here.
+    Raises InputError for datasets without people, for references of another encoder and for a table of other people,
+    UsageError for networks where there are no pictures, MissingWeightsError and MissingPackageError when networks are asked
+    for that are not here.
     """
     wish, began = wish or Wish(), time.perf_counter()
     if wish.same_people and not wish.references:
         raise UsageError("--same-people says whom the references show, and there is none.", "Add --reference PICTURES.")
     if wish.networks:
+        if material.are_embeddings([dataset]):
+            raise UsageError("LPIPS and FID look at pictures; the dataset is an embedding file.", "Give the pictures.")
         networks.demand()
+    labels = _labels(dataset, wish)
     judge = wish.encoder or recipe.encoder.verifier or recipe.encoder.model
     data = _open(dataset, recipe, judge, out, wish)
     references = _references(recipe, judge, out, wish)
     try:
-        if references is not None:
-            material.check_same_encoder(data, references)
+        untold = None if references is None else material.encoders_untold(data, references)
+        if untold is not None:
+            say(
+                f"{untold.capitalize()}: similarities of two encoders mean nothing. Give pictures, or files that `synthface embed` made."
+            )
         compared = None if references is None else references.rows
         measured = identity_audit.audit(data.rows, recipe.audit, recipe.seed, compared, files.make_directory(out))
-        content = _content(dataset, recipe, data, references, measured, wish)
+        content = _content(dataset, recipe, data, references, measured, wish, labels, untold)
         if wish.networks:
-            content["networks"] = _by_networks(recipe, data, references, wish)
+            content["networks"] = _by_networks(recipe, dataset, data, references, wish)
         _draw(out, content, data, references, measured, wish)
     finally:
         for one in (data, references):
@@ -94,7 +107,7 @@ def audit(dataset: Path, recipe: Recipe, out: Path, wish: Wish | None = None) ->
 
 
 def passed(content: dict[str, Any]) -> bool:
-    """Whether the gate of leakage was passed; True where nothing was compared."""
+    """Whether the gate of leakage was passed, and not where it is undecided; True where nothing was compared."""
     leakage = content["leakage"]
     return leakage is None or bool(leakage["gate"]["passed"])
 
@@ -125,26 +138,30 @@ def _content(
     references: Material | None,
     measured: Audit,
     wish: Wish,
+    labels: groups.Labels | None,
+    untold: str | None,
 ) -> dict[str, Any]:
-    table, identity_N = _manifest(dataset, data, measured)
+    table, identity_N = _manifest(dataset, data)
     likeness = _input_output(table)
     content = {
         "format": FORMAT,
         "dataset": str(dataset),
-        "encoder": _judge(recipe, data, likeness),
+        "encoder": _judge(dataset, recipe, data, likeness),
         "skipped": data.skipped,
         **measured.content,
         "references": [str(path) for path in wish.references],
+        "references_encoder": None if references is None else references.encoder,
+        "encoders_untold": untold,
         "style_recall": None,
         "networks": None,
     }
     content["looks"] = _looks(recipe, data, table, measured, wish)
     content["input_output"] = likeness
-    content["demographics"] = _demographics(wish, measured, identity_N)
+    content["demographics"] = None if labels is None else _demographics(labels, measured, identity_N)
     if wish.same_people:
         assert references is not None
         content["leakage"], content["same_people"] = None, content["leakage"]
-        content["style_recall"] = _style_recall(recipe, data, references, identity_N)
+        content["style_recall"] = style.recall(recipe, data, references, identity_N)
     label_C = measured.people.label_C
     content["label_noise"]["worst"] = [
         {"picture": data.name(d.row), "label": int(label_C[d.own_class]), "similarity": d.own,
@@ -153,6 +170,8 @@ def _content(
     ]  # fmt: skip
     if content["leakage"] is not None:
         assert references is not None
+        if untold is not None:
+            content["leakage"]["gate"] |= {"passed": None, "undecided": untold}
         content["leakage"]["worst"] = [
             {"picture": data.name(p.row), "reference": references.name(p.reference), "similarity": p.similarity}
             for p in measured.leaks
@@ -160,18 +179,43 @@ def _content(
     return content
 
 
-def _judge(recipe: Recipe, data: Material, likeness: dict[str, Any] | None) -> dict[str, Any]:
+def _judge(dataset: Path, recipe: Recipe, data: Material, likeness: dict[str, Any] | None) -> dict[str, Any]:
     """Who judges: name and SHA-256, None where an embedding file does not tell.
 
-    `independent`: whether it is another encoder than the one that conditioned the pictures; None where the manifest does not
-    tell of conditions (`likeness`), so that photographs are not said to be drawn.
+    `independent`: whether it is another encoder than the one that conditioned the pictures, by its weights where they are
+    known and else by its name; None where neither the run's record nor the manifest tells of conditions (`likeness`), so
+    that photographs are not said to be drawn.
     """
     encoder: dict[str, Any] = {"name": None, "sha256": None, **(data.encoder or {})}
-    conditioned = bool(likeness and likeness["center_similarity"])
-    return {**encoder, "independent": encoder["name"] != recipe.encoder.model if conditioned else None}
+    decisive = _rendered_by(dataset)
+    if not decisive and not (likeness and likeness["center_similarity"]):
+        return {**encoder, "independent": None}
+    name = str(decisive.get("encoder.model", recipe.encoder.model))
+    sha256 = decisive.get("encoder_sha256") or _sha256(name)
+    return {**encoder, "independent": encoder["name"] != name if sha256 is None else encoder["sha256"] != sha256}
 
 
-def _manifest(dataset: Path, data: Material, measured: Audit) -> tuple[pyarrow.Table | None, NDArray[np.int64]]:
+def _rendered_by(dataset: Path) -> dict[str, Any]:
+    """What decided the pictures, where the dataset is that of a run directory which was rendered; else nothing."""
+    run = RunDirectory(dataset.parent)
+    if dataset.resolve() != run.dataset.resolve():
+        return {}
+    try:
+        decisive: dict[str, Any] = run.record()["stages"].get("render", {}).get("decisive", {})
+    except InputError:
+        return {}
+    return decisive
+
+
+def _sha256(model: str) -> str | None:
+    """The hash of a network's weights, None where they are not here."""
+    try:
+        return None if model == shipped.DRY else files.sha256_file(find(model))
+    except SynthfaceError:
+        return None
+
+
+def _manifest(dataset: Path, data: Material) -> tuple[pyarrow.Table | None, NDArray[np.int64]]:
     """The manifest's rows of the embedded pictures, or None; and the identity of each row: the manifest's, or the label."""
     from synthface.dataset import open_dataset
 
@@ -229,7 +273,10 @@ def _tones(angle_M: NDArray[np.floating], class_M: NDArray[np.int64]) -> dict[st
 
 
 def _input_output(table: pyarrow.Table | None) -> dict[str, Any] | None:
-    """Similarity of each picture to what it was made from (Arc2Face, section 4.1), as rendering measured it."""
+    """Similarity of each picture to its person's center and to the mean of the person's first attempts, as rendering measured it.
+
+    Not Arc2Face's (section 4.1) of input and output: the input is a variation of the center.
+    """
     if table is None:
         return None
     found = {}
@@ -239,44 +286,49 @@ def _input_output(table: pyarrow.Table | None) -> dict[str, Any] | None:
     return found
 
 
-def _demographics(wish: Wish, measured: Audit, identity_N: NDArray[np.int64]) -> dict[str, Any] | None:
+def _labels(dataset: Path, wish: Wish) -> groups.Labels | None:
+    """The table of labels, read, and known to be of the dataset's people, before anything is embedded."""
+    from synthface.dataset import open_dataset
+
     if wish.demographics is None:
         return None
+    if material.are_embeddings([dataset]):
+        label_N, names, table = open_embeddings([dataset]).labels_N, None, None
+    else:
+        pictures = open_dataset(dataset)
+        label_N, names = pictures.labels_N, getattr(pictures, "names", None)
+        table = pictures.manifest(["identity"])
+    labels = groups.read(wish.demographics, names)
+    if label_N is not None:
+        labels.demand(label_N, label_N if table is None else table["identity"].to_numpy())
+    return labels
+
+
+def _demographics(labels: groups.Labels, measured: Audit, identity_N: NDArray[np.int64]) -> dict[str, Any]:
     people = measured.people
     identity_C = np.zeros(len(people), np.int64)
     identity_C[people.class_N] = identity_N
-    return groups.balance(wish.demographics, people.label_C, identity_C, people.count_C)
+    return labels.balance(people.label_C, identity_C, people.count_C)
 
 
-def _style_recall(
-    recipe: Recipe, data: Material, references: Material, identity_N: NDArray[np.int64]
+def _by_networks(
+    recipe: Recipe, dataset: Path, data: Material, references: Material | None, wish: Wish
 ) -> dict[str, Any]:
-    """D_intra in the judge's space, over people whom references and dataset share: identity k is the k-th label there."""
-    if references.rows.labels_N is None:
-        raise InputError(
-            "The references have no labels: whom they show cannot be told.", "Give one folder of pictures a person."
-        )
-    rank_N = np.unique(references.rows.labels_N, return_inverse=True)[1]
-    found = audit_spread.style_recall(
-        references.rows.load(), rank_N, data.rows.load(), identity_N, recipe.audit.neighbours
-    )
-    return {**found, "space": "the judging encoder's"}
-
-
-def _by_networks(recipe: Recipe, data: Material, references: Material | None, wish: Wish) -> dict[str, Any]:
-    """LPIPS of pairs of one person; FID against the references where they are pictures."""
-    if data.sources is None:
-        raise UsageError("LPIPS and FID look at pictures; the dataset is an embedding file.", "Give the pictures.")
+    """LPIPS of pairs of one person; FID, and D_intra of the same people, against the references where they are pictures."""
     device, settings = networks.device_of(wish.device), recipe.audit
-    found: dict[str, Any] = {"device": device, "lpips": _lpips(recipe, data, device), "fid": None}
+    found: dict[str, Any] = {"device": device, "lpips": _lpips(recipe, data, device), "fid": None, "style_recall": None}
     if references is not None and references.sources is not None:
         sides = []
         for one, what in ((data, "fid made"), (references, "fid real")):
             rows = audit_rates.drawn_rows(len(one.rows), settings.inception_images, recipe.seed, what)
             sides.append([image for image in one.crops(rows.tolist(), _CROP) if image is not None])
         made, real = sides
-        distance = networks.Inception(device).distance(made, real, settings.batch_size)
+        inception = networks.Inception(device)
+        distance = inception.distance(made, real, settings.batch_size)
         found["fid"] = {"distance": distance, "images": len(made), "real_images": len(real), "size": _CROP}
+        if wish.same_people:
+            identity_N = _manifest(dataset, data)[1]
+            found["style_recall"] = style.inception_recall(recipe, inception, data, references, identity_N)
     return found
 
 

@@ -32,11 +32,12 @@ def write_card(run: RunDirectory, dataset: Path) -> Path:
 
 def card(facts: Facts) -> str:
     """The text of the card, with its head."""
-    links = licences.chain(facts.recipe, facts.record) if facts.recipe else []
+    links = licences.chain(facts.recipe, facts.record, sampled=facts.sampled) if facts.recipe else []
     return environment(autoescape=False).get_template("card.md").render(
         head=yaml.safe_dump(_head(facts, links), sort_keys=False, allow_unicode=True).rstrip(),
         title=_title(facts),
         facts=facts,
+        generated=_generated(facts),
         images=facts.dataset["images"] if facts.dataset else 0,
         identities=facts.dataset["identities"] if facts.dataset else 0,
         demonstration=facts.recipe is not None and facts.recipe.generator.model in shipped.GENERATORS,
@@ -52,9 +53,15 @@ def card(facts: Facts) -> str:
 
 def _title(facts: Facts) -> str:
     name = facts.recipe.name if facts.recipe else "dataset"
+    people = "people who do not exist" if facts.sampled else "people"
     if not facts.dataset:
-        return f"{name}: faces of people who do not exist"
-    return f"{name}: {facts.dataset['images']:,} pictures of {facts.dataset['identities']:,} people who do not exist"
+        return f"{name}: faces of {people}"
+    return f"{name}: {facts.dataset['images']:,} pictures of {facts.dataset['identities']:,} {people}"
+
+
+def _generated(facts: Facts) -> bool:
+    """Whether it is recorded that the pictures were rendered here; packed ones may be photographs."""
+    return facts.render is not None or "render" in facts.record.get("stages", {})
 
 
 def _head(facts: Facts, links: list[licences.Link]) -> dict[str, Any]:
@@ -67,7 +74,13 @@ def _head(facts: Facts, links: list[licences.Link]) -> dict[str, Any]:
     return {
         **head,
         "task_categories": ["image-classification", "image-feature-extraction"],
-        "tags": ["face-recognition", "face-verification", "synthetic", "recordio", "synthface"],
+        "tags": [
+            "face-recognition",
+            "face-verification",
+            *(["synthetic"] if _generated(facts) else []),
+            "recordio",
+            "synthface",
+        ],
         "size_categories": [next((name for most, name in _SIZES if images < most), "n>10M" if images else "unknown")],
         "configs": [{"config_name": "manifest", "data_files": "manifest.parquet"}],
     }

@@ -9,6 +9,7 @@ import numpy as np
 
 from synthface.identity.confirm import BINS
 from synthface.identity.figures import BLUE, GREY, ORANGE, drawing
+from synthface.report.tables import untold
 
 _LOOKS = {"yaw": "yaw, degrees", "pitch": "pitch, degrees", "luminance": "mean luma", "sharpness": "variance of the Laplacian",
           "tone": "skin tone, ITA in degrees"}  # fmt: skip
@@ -24,7 +25,8 @@ def draw(content: dict[str, Any], folder: Path) -> list[str]:
     if content["uniqueness"]["nearest_center"] is not None:
         centers["nearest other center, of centers"] = (content["uniqueness"]["nearest_center"], GREY)
     if content["leakage"] is not None:
-        centers["nearest reference"] = (content["leakage"], ORANGE)
+        note = f"\n({told})" if (told := untold(content)) else ""
+        centers[f"nearest reference{note}"] = (content["leakage"], ORANGE)
     _centers(centers, content["threshold"], folder / "centers.png")
     drawn.append("centers.png")
     likeness = {name: found for name, found in (content["input_output"] or {}).items() if found is not None}
@@ -58,12 +60,15 @@ def _centers(parts: dict[str, tuple[dict[str, Any], str]], threshold: float, pat
 
 
 def _likeness(found: dict[str, dict[str, Any]], path: Path) -> None:
-    """Similarity of every picture to what it was made from (Arc2Face, section 4.1)."""
-    names = {"center_similarity": ("conditioning center", BLUE), "reference_similarity": ("person's reference", ORANGE)}
+    """Similarity of every picture to its person's center, and to the mean of the person's first attempts."""
+    names = {
+        "center_similarity": ("person's center, by the conditioning encoder", BLUE),
+        "reference_similarity": ("mean of the person's first attempts, by the verifier", ORANGE),
+    }
     with drawing(path) as (axis,):
         for name, one in found.items():
             _steps(axis, one["histogram"], names[name][1], names[name][0])
-        axis.set(xlabel="cosine similarity of a picture to its", ylabel="share", xlim=(-0.2, 1), ylim=(0, None))
+        axis.set(xlabel="cosine similarity of a picture to the", ylabel="share", xlim=(-0.2, 1), ylim=(0, None))
         _legend(axis)
 
 

@@ -1,12 +1,13 @@
 """Everything that a run directory tells of itself, read from JSON, parquet and YAML. Any part may be missing.
 
 Nothing is computed from pictures or embeddings here: a report of a directory that was copied without its records says the
-same as one beside them.
+same as one beside them. The sampled centers alone are hashed: are they the people who were rendered?
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy as np
 
 from synthface import files
 from synthface.errors import InputError, RecipeError
+from synthface.identity import identities
 from synthface.recipe import Recipe
 from synthface.recipe import load as load_recipe
 from synthface.report import auditing
@@ -30,7 +32,8 @@ CONTACT_SHEET = "contact_sheet.png"
 class Facts:
     """What is known of a run; None and empty where a part is missing. `missing`: sentences about that.
 
-    identities: the metadata of identities.safetensors. render: render.json, or what the shards' markers add up to.
+    identities: the metadata of identities.safetensors. sampled: whether the people of the pictures are known to be those,
+    and so nobody who exists; given: the embedding file that the recipe names in their place. render: render.json, or what the shards' markers add up to.
     dataset: counts from the manifest. fr, log: result.json and log.jsonl (thinned). generator_log: by stage.
     """
 
@@ -39,6 +42,8 @@ class Facts:
     recipe_text: str = ""
     record: dict[str, Any] = field(default_factory=dict)
     identities: dict[str, Any] | None = None
+    sampled: bool = False
+    given: str | None = None
     render: dict[str, Any] | None = None
     dataset: dict[str, Any] | None = None
     contact_sheet: Path | None = None
@@ -62,6 +67,9 @@ def gather(path: Path) -> Facts:
     facts.record = _json(facts, run.record_file, "run.json: which values, versions and commands made this") or {}
     _recipe(facts)
     facts.identities = _identities(facts)
+    named = facts.recipe.render.identities if facts.recipe else None
+    facts.given = Path(named).name if named else None
+    facts.sampled = facts.recipe is not None and facts.given is None and _rendered_the_sampled(facts)
     facts.render = _json(facts, run.render_file, None) or _shards(run.shards)
     if facts.render is None:
         facts.missing.append("No shards were rendered here: there are no counts of attempts and rejections.")
@@ -133,6 +141,22 @@ def _identities(facts: Facts) -> dict[str, Any] | None:
         facts.missing.append(f"identities.safetensors cannot be read: {str(error).splitlines()[0]}")
         return None
     return content
+
+
+def _rendered_the_sampled(facts: Facts) -> bool:
+    """Whether identities.safetensors is there, and run.json does not tell that others were rendered."""
+    if facts.identities is None or facts.identities.get("format") != identities.FORMAT:
+        return False
+    decisive = facts.record.get("stages", {}).get("render", {}).get("decisive", {})
+    rendered = decisive.get("identities_sha256")
+    if rendered is None:
+        return True
+    from safetensors import safe_open
+
+    groups = decisive.get("render.groups") or [{"ids": decisive.get("render.ids", 0)}]
+    with safe_open(facts.run.identities, framework="numpy") as file:
+        center_ND = np.ascontiguousarray(file.get_slice("centers")[: sum(group["ids"] for group in groups)])
+    return bool(hashlib.sha256(center_ND.data).hexdigest() == rendered)
 
 
 def _shards(folder: Path) -> dict[str, Any] | None:

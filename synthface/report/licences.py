@@ -1,4 +1,4 @@
-"""Whose terms a dataset inherits: every network, and the prior, that had a part in it, with its licence and hash."""
+"""Whose terms a dataset inherits: of the people, every network, and the prior, that had a part in it, with licence and hash."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from synthface import files
 from synthface.recipe import Recipe
 from synthface.zoo import CATALOGUE, needs, shipped
 
+_PEOPLE = "render.identities"
 _PRIOR = "prior.file"
+_GIVEN_ROLES = {
+    _PEOPLE: "says who is in the pictures",
+    _PRIOR: "says how the pictures of one person differ: every variation is drawn from it",
+}
 _ROLES = {
     _PRIOR: "says how people differ: everybody in the pictures, and every variation, is drawn from it",
     "generator.model": "draws the pictures",
@@ -35,6 +40,10 @@ _OWN_PRIOR = (
     "Fitted by whoever made the dataset on embeddings of real photographs; the terms of those photographs are not known to "
     "synthface and must be stated by them."
 )
+_GIVEN_PEOPLE = (
+    "Given by whoever made the dataset; whether these people exist is not recorded, and the terms of their embeddings are not "
+    "known to synthface and must be stated by them."
+)
 _OWN_TERMS = "A file of whoever made the dataset; its terms are not known to synthface and must be stated by them."
 
 
@@ -49,12 +58,16 @@ class Link(NamedTuple):
     sha256: str | None
 
 
-def chain(recipe: Recipe, record: dict[str, Any]) -> list[Link]:
-    """The links, in the order in which they touch a picture. record: run.json."""
+def chain(recipe: Recipe, record: dict[str, Any], *, sampled: bool) -> list[Link]:
+    """The links, in the order in which they touch a picture. record: run.json.
+
+    sampled: whether the people are the run's own sampled ones; else whoever gave them is a link, with terms nobody told.
+    """
     hashes = _hashes(record)
     values = {need.key: need.value for need in needs.needs(recipe) if need.key in _ROLES}
     links = [_link(key, values[key], hashes.get(_HASHES.get(key, ""))) for key in _ROLES if key in values]
-    return [_prior(recipe, hashes.get(_HASHES[_PRIOR])), *links]
+    people = [] if sampled else [_people(recipe)]
+    return [*people, _prior(recipe, hashes.get(_HASHES[_PRIOR]), sampled), *links]
 
 
 def restricted(links: list[Link]) -> list[Link]:
@@ -87,9 +100,17 @@ def _link(key: str, value: str, sha256: str | None) -> Link:
     return Link(value, _ROLES[key], None, _OWN_TERMS, None, sha256)
 
 
-def _prior(recipe: Recipe, sha256: str | None) -> Link:
+def _people(recipe: Recipe) -> Link:
+    """The link of people who were not sampled in the run."""
+    file = recipe.render.identities
+    return Link(
+        "the people" if file is None else Path(file).name, _GIVEN_ROLES[_PEOPLE], None, _GIVEN_PEOPLE, None, None
+    )
+
+
+def _prior(recipe: Recipe, sha256: str | None, sampled: bool) -> Link:
     """The prior's link: the one that ships, where the recipe means it and the recorded hash does not say otherwise."""
-    role, file = _ROLES[_PRIOR], recipe.prior.file
+    role, file = (_ROLES if sampled else _GIVEN_ROLES)[_PRIOR], recipe.prior.file
     ours = shipped.FOLDER / shipped.PRIOR
     suits = file is None and recipe.encoder.model in ("embedded", shipped.DRY) and ours.is_file()
     if suits and sha256 in (None, files.sha256_file(ours)):

@@ -129,7 +129,7 @@ def from_manifest(table: pyarrow.Table) -> dict[str, NDArray[np.float64]]:
 
 
 def similarities(table: pyarrow.Table) -> dict[str, NDArray[np.float64]]:
-    """Similarity of output to input as rendering measured it: to the conditioning center, and to the reference."""
+    """Similarity as rendering measured it: to the person's center, and to the mean of the person's first attempts."""
     return {name: _numbers(table[name]) for name in ("center_similarity", "reference_similarity")}
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from synthface import files
 from synthface.encoder.align import resized
 from synthface.encoder.crops import Crop, CropMaker
 from synthface.encoder.embedding import embed
+from synthface.encoder.finish import facts_of
 from synthface.encoder.formats import SUFFIXES, read_facts
 from synthface.encoder.open import find, open_detector
 from synthface.encoder.sources import Sources, open_sources
@@ -79,8 +81,8 @@ def are_embeddings(paths: Sequence[Path]) -> bool:
 def embedded_files(paths: Sequence[Path]) -> Material:
     """Embedding files as they are."""
     rows = open_embeddings(paths)
-    told = [(read_facts(path) or {}).get("task") for path in paths]
-    known = [{"name": str(task["encoder"]), "sha256": str(task["encoder_sha256"])} for task in told if task]
+    told = [_encoder_of(path) for path in paths]
+    known = [encoder for encoder in told if encoder is not None]
     if any(other["sha256"] != known[0]["sha256"] for other in known):
         raise InputError(
             f"{paths[0]} and others were made by different encoders: {', '.join(sorted({k['name'] for k in known}))}.",
@@ -115,13 +117,30 @@ def pictures(paths: Sequence[Path], recipe: EncoderRecipe, folder: Path, what: s
     )
 
 
-def check_same_encoder(data: Material, references: Material) -> None:
-    """Raises InputError when both tell their encoder and it is not the same: similarities would mean nothing."""
-    if data.encoder and references.encoder and data.encoder["sha256"] != references.encoder["sha256"]:
+def encoders_untold(data: Material, references: Material) -> str | None:
+    """Which side does not tell its encoder, in few words; None where both tell the same one.
+
+    Raises InputError when they tell two: similarities would mean nothing.
+    """
+    if not data.encoder and not references.encoder:
+        return "neither dataset nor references tell their encoder"
+    if not data.encoder or not references.encoder:
+        return "the references do not tell their encoder" if data.encoder else "the dataset does not tell its encoder"
+    if data.encoder["sha256"] != references.encoder["sha256"]:
         raise InputError(
             f"The references were embedded by '{references.encoder['name']}', the dataset by '{data.encoder['name']}'.",
             "Give the references' pictures instead of the file, or name the file's encoder with --encoder.",
         )
+    return None
+
+
+def _encoder_of(path: Path) -> dict[str, str] | None:
+    """Name and SHA-256 of the network that made an embedding file, where the file, or the JSON beside a .npy, tells both."""
+    facts: Any = facts_of(path)
+    task = facts.get("task") if isinstance(facts, dict) else None
+    if not isinstance(task, dict) or not {"encoder", "encoder_sha256"} <= task.keys():
+        return None
+    return {"name": str(task["encoder"]), "sha256": str(task["encoder_sha256"])}
 
 
 def _indices(file: Path) -> NDArray[np.int64]:

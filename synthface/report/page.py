@@ -52,13 +52,14 @@ def render(facts: Facts) -> str:
         rejections=panels.reasons((facts.render or {}).get("rejected", {})),
         given_up=panels.reasons((facts.render or {}).get("short", {})),
         judge=tables.judge(facts.audit) if facts.audit else "",
+        untold=tables.untold(facts.audit) if facts.audit else "",
         audit_lines=tables.lines(facts.audit) if facts.audit else [],
         look_head=tables.LOOK_HEAD,
         looks=tables.look_rows(facts.audit["looks"]) if facts.audit else [],
         balances=[(name, tables.group_rows(balance)) for name, balance in tables.balances(facts.audit)] if facts.audit else [],
         measured=panels.verification(facts),
         published=published,
-        links=licences.chain(facts.recipe, facts.record) if facts.recipe else [],
+        links=licences.chain(facts.recipe, facts.record, sampled=facts.sampled) if facts.recipe else [],
         stages=_stages(facts),
     )  # fmt: skip
 
@@ -96,10 +97,14 @@ def _tiles(facts: Facts) -> list[tuple[str, str, str]]:
         tiles.append((tables.percent(audit["uniqueness"]["share"]), "unique people", f"below {audit['threshold']:g}"))
         if audit["separability"]["eer"] is not None:
             tiles.append(
-                (tables.percent(audit["separability"]["eer"]), "equal error rate", "of the verifier, on these pictures")
+                (
+                    tables.percent(audit["separability"]["eer"]),
+                    "equal error rate",
+                    f"of {tables.judge(audit)}, on these pictures",
+                )
             )
         if audit["leakage"]:
-            verdict = "passed" if audit["leakage"]["gate"]["passed"] else "failed"
+            verdict = {True: "passed", False: "failed", None: "not decided"}[audit["leakage"]["gate"]["passed"]]
             tiles.append((verdict, "gate of leakage", f"p99 {audit['leakage']['p99']:.3f}"))
     if fr and fr.get("evaluation"):
         mean = fr["evaluation"]["mean_accuracy"]

@@ -10,7 +10,7 @@ from synthface.identity.confirm import BINS
 from synthface.report.charts import Mark, Series, histogram, lines
 from synthface.report.gather import Facts
 from synthface.report.published import COLUMNS
-from synthface.report.tables import LOOK_NAMES
+from synthface.report.tables import LOOK_NAMES, judge, untold
 
 _REASONS = {
     "no_face": "no face found",
@@ -26,8 +26,8 @@ _REASONS = {
 _FEW = 20_000  # values below which bins of similarity are joined: fewer would look like noise
 _JOINED = (1, 2, 5)  # bins of .01, .02, .05: thresholds, which people give in twentieths, stay at an edge
 _TITLES = {
-    "center_similarity": "Likeness to the conditioning center",
-    "reference_similarity": "Likeness to the person's reference, by the verifier",
+    "center_similarity": "Likeness to the person's center, by the conditioning encoder",
+    "reference_similarity": "Likeness to the mean of the person's first attempts, by the verifier",
     "detection_score": "Detection score",
     "sharpness": "Sharpness",
     "duplicate_similarity": "Likeness to the nearest other picture of the person",
@@ -66,9 +66,12 @@ class Bar(NamedTuple):
 
 
 def people(facts: Facts) -> list[str]:
-    """Similarity of identities, and the acceptance of candidates, from the metadata of identities.safetensors."""
+    """Similarity of identities, and the acceptance of candidates, from the metadata of identities.safetensors.
+
+    Nothing where others than these are in the pictures.
+    """
     statistics = (facts.identities or {}).get("statistics")
-    if not statistics:
+    if not statistics or not facts.sampled:
         return []
     found = []
     threshold = (
@@ -126,7 +129,7 @@ def audit(facts: Facts) -> list[str]:
             ("two people", separability["impostor"]["histogram"], "c4"),
             ("one person", separability["genuine"]["histogram"], "c1"),
         ]
-        found.append(histogram(_similarities(*scores), "Two pictures, by the verifier", "cosine similarity"))
+        found.append(histogram(_similarities(*scores), f"Two pictures, by {judge(content)}", "cosine similarity"))
         curve = Series("", separability["roc"]["fmr"], separability["roc"]["tmr"])
         found.append(
             lines([curve], "Telling people apart (ROC)", "false match rate", "true match rate", log_x=True, y_high=1)
@@ -141,7 +144,8 @@ def audit(facts: Facts) -> list[str]:
         leak = content["leakage"]
         marks = [Mark(f"p99 allowed: {leak['gate']['max_p99']:g}", leak["gate"]["max_p99"])]
         series = _similarities(("", leak["histogram"], "c2"))
-        found.append(histogram(series, "Nearest real person of every picture", "cosine similarity", marks))
+        title = "Nearest real person of every picture" + (f"; {told}" if (told := untold(content)) else "")
+        found.append(histogram(series, title, "cosine similarity", marks))
     for name in ("yaw", "pitch", "luminance", "sharpness", "tone"):
         part = content["looks"][name]
         if part is not None:

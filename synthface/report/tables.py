@@ -22,6 +22,7 @@ def lines(content: dict[str, Any]) -> list[Line]:
         *_separability(content["separability"]),
         *_against_references(content),
         *_networks(content),
+        *demographics(content),
     ]
 
 
@@ -48,6 +49,11 @@ def judge(content: dict[str, Any], mark: str = "") -> str:
     """Who judged: the encoder's name, or of a file its last part."""
     name = content["encoder"]["name"]
     return f"{mark}{Path(name).name}{mark}" if name else "an encoder that the file does not tell"
+
+
+def untold(content: dict[str, Any]) -> str:
+    """Why dataset and references may be of two encoders, in few words; empty where they are known to be of one."""
+    return content.get("encoders_untold") or ""
 
 
 def _people(content: dict[str, Any]) -> Iterator[Line]:
@@ -113,12 +119,12 @@ def _separability(figures: dict[str, Any]) -> Iterator[Line]:
 def _against_references(content: dict[str, Any]) -> Iterator[Line]:
     leakage = content["leakage"]
     if leakage is not None:
-        gate = leakage["gate"]
-        verdict = "passed" if gate["passed"] else "NOT passed"
+        gate, note = leakage["gate"], _note(content)
+        verdict = {True: "passed", False: "NOT passed", None: "not decided"}[gate["passed"]]
         yield Line(
             "nearest real person",
             f"{leakage['mean']:.3f}",
-            f"mean over all pictures, against {leakage['references']:,} references; largest {leakage['max']:.3f}",
+            f"mean over all pictures, against {leakage['references']:,} references; largest {leakage['max']:.3f}{note}",
         )
         if leakage["by_chance"] is not None:
             chance = f"what the nearest of {leakage['references']:,} strangers would be like, were similarities normal"
@@ -129,25 +135,47 @@ def _against_references(content: dict[str, Any]) -> Iterator[Line]:
             f"{100 * leakage['share_above_level']:.3f} %",
             f"{leakage['above_level']:,} pictures; at most {100 * gate['max_share']:g} % is allowed",
         )
-        yield Line("gate of leakage", verdict, "both of the above")
+        yield Line("gate of leakage", verdict, f"both of the above{note}")
     if content.get("same_people"):
         likeness = content["same_people"]
-        yield Line("nearest picture of the real people", _mean_std(likeness), "wanted: the dataset shows these people")
+        wanted = f"wanted: the dataset shows these people{_note(content)}"
+        yield Line("nearest picture of the real people", _mean_std(likeness), wanted)
     if content["frechet"] is not None:
-        yield Line(
-            "Fréchet distance", f"{content['frechet']['distance']:.4f}", "to the references, in the embeddings' space"
-        )
+        where = f"to the references, in the embeddings' space{_note(content)}"
+        yield Line("Fréchet distance", f"{content['frechet']['distance']:.4f}", where)
     if content["style_recall"] is not None:
-        recall = content["style_recall"]
-        yield Line(
-            "D_intra",
-            percent(recall["share"]),
-            f"real pictures within the generated ones' balls, {recall['people']:,} people, k = {recall['neighbours']} (DCFace, Eq. 15, in {recall['space']} space)",
-        )
+        yield _recall("D_intra", content["style_recall"], _note(content))
     for name, found in (content["input_output"] or {}).items():
         if found is not None:
-            what = "the conditioning center" if name == "center_similarity" else "the person's reference picture"
-            yield Line(f"similarity to {what}", _mean_std(found), "as rendering measured it (Arc2Face, section 4.1)")
+            yield Line(f"similarity to {_RENDERED[name][0]}", _mean_std(found), _RENDERED[name][1])
+
+
+def _recall(name: str, recall: dict[str, Any], note: str = "") -> Line:
+    balls = f"real pictures within the generated ones' balls, {recall['people']:,} people, k = {recall['neighbours']}"
+    return Line(name, percent(recall["share"]), f"{balls} (DCFace, Eq. 14 and 15, in {recall['space']} space){note}")
+
+
+def _note(content: dict[str, Any]) -> str:
+    """What is to be said of every similarity of dataset and references."""
+    return f"; {why}: similarities of two encoders mean nothing" if (why := untold(content)) else ""
+
+
+def demographics(content: dict[str, Any]) -> Iterator[Line]:
+    """Measured values of people, columns that are left out, and people whose rows disagree; groups have tables of their own."""
+    found = content["demographics"] or {}
+    for name, one in found.get("measured", {}).items():
+        yield Line(
+            name,
+            _mean_std(one, ".2f"),
+            f"of {one['people']:,} people, {one['min']:g} … {one['max']:g} ({found['file']})",
+        )
+    for name, reason in found.get("left_out", {}).items():
+        yield Line(name, "left out", f"{reason} ({found['file']})")
+    for name, people in found.get("disagreeing", {}).items():
+        chosen = "their mean counts" if name in found["measured"] else "the most frequent value counts"
+        yield Line(
+            f"{name}, rows that disagree", f"{people:,}", f"people with several values; {chosen} ({found['file']})"
+        )
 
 
 def _networks(content: dict[str, Any]) -> Iterator[Line]:
@@ -165,8 +193,21 @@ def _networks(content: dict[str, Any]) -> Iterator[Line]:
             f"{fid['distance']:.2f}",
             f"{fid['images']:,} pictures against {fid['real_images']:,} references, {fid['size']} pixels",
         )
+    if found.get("style_recall"):
+        yield _recall("D_intra, Inception", found["style_recall"])
 
 
+# what rendering measured of each picture → whom the picture is like, and by whom
+_RENDERED = {
+    "center_similarity": (
+        "the person's center",
+        "by the conditioning encoder, as rendering measured it; the condition itself is a variation of that center",
+    ),
+    "reference_similarity": (
+        "the person's first attempts",
+        "to their mean embedding (gate.reference_images of them, kept or not), by the verifier, as rendering measured it",
+    ),
+}
 LOOK_HEAD = ["proxy", "mean", "deviation", "within people", "5 %", "95 %", "unknown"]
 LOOK_NAMES = {
     "yaw": "yaw, °",
@@ -224,5 +265,5 @@ def _evenness(balance: dict[str, Any]) -> str:
     return "" if balance["evenness"] is None else f" (evenness {balance['evenness']:.2f})"
 
 
-def _mean_std(found: dict[str, Any]) -> str:
-    return f"{found['mean']:.3f} ± {found['std']:.3f}".replace("-", "−")
+def _mean_std(found: dict[str, Any], digits: str = ".3f") -> str:
+    return f"{found['mean']:{digits}} ± {found['std']:{digits}}".replace("-", "−")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,23 @@ def test_a_fingerprint_tells_pictures_apart_and_not_where_they_lie(tmp_path: Pat
     assert len({before, changed, open_sources([root]).fingerprint()}) == 3
     one, other = record_folder(tmp_path / "r", [0, 1, 1]), record_folder(tmp_path / "s", [0, 0, 1])
     assert open_sources([one]).fingerprint() != open_sources([other]).fingerprint()
+
+
+@pytest.mark.parametrize("kind", ["photographs", "class folders", "records"])
+def test_other_pictures_of_the_same_names_and_sizes_have_another_fingerprint(tmp_path: Path, kind: str) -> None:
+    if kind == "records":
+        place, file = (folder := record_folder(tmp_path, [0, 1])), folder / "train.rec"
+    else:
+        file = tmp_path / "faces" / ("a.bmp" if kind == "photographs" else "person/a.bmp")
+        file.parent.mkdir(parents=True)
+        file.write_bytes(bytes(40_000))
+        place = tmp_path / "faces"
+    before, written = open_sources([place]).fingerprint(), file.stat()
+    assert open_sources([place]).fingerprint() == before
+    file.write_bytes(file.read_bytes()[:-8] + b"another " if kind != "records" else file.read_bytes())
+    os.utime(file, ns=(written.st_atime_ns, written.st_mtime_ns + 1))
+    assert file.stat().st_size == written.st_size
+    assert open_sources([place]).fingerprint() != before
 
 
 def test_a_folder_that_changes_meanwhile_is_noticed(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from identity_world import make_world
 from numpy.typing import NDArray
 
+from synthface import seeds
 from synthface.errors import InputError
 from synthface.identity import audit_between, audit_rates, audit_within, separability
 from synthface.identity.audit import Audit, audit
@@ -132,15 +134,47 @@ def flat(content: Any) -> list[float]:
     return [number for value in content for number in flat(value)] if isinstance(content, list) else [float(content)]
 
 
+@pytest.mark.parametrize("together", [1 << 22, 6], ids=["bands", "tiles"])
 def test_people_with_many_pictures_are_compared_in_bands_with_the_same_result(
-    uneven: EmbeddingSet, monkeypatch: pytest.MonkeyPatch
+    uneven: EmbeddingSet, monkeypatch: pytest.MonkeyPatch, together: int
 ) -> None:
     people = people_of(uneven)
     whole = audit_within.within(uneven, people, THRESHOLD, 10**9, 0)
     monkeypatch.setattr(audit_within, "_GRAM", 2)
+    monkeypatch.setattr(audit_within, "_TOGETHER", together)
     banded = audit_within.within(uneven, people, THRESHOLD, 10**9, 0)
     np.testing.assert_allclose(np.sort(banded.genuine_G), np.sort(whole.genuine_G), atol=1e-6)
     np.testing.assert_array_equal(banded.diverse_N, whole.diverse_N)
+
+
+def test_of_one_person_with_many_pictures_only_the_drawn_pairs_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_within, "_GRAM", 64)
+    monkeypatch.setattr(audit_within, "_TOGETHER", 1 << 14)
+    rows = np.random.default_rng(0).standard_normal((2_000, 4)).astype(np.float32)
+    data = written(tmp_path, rows, np.zeros(len(rows), np.int64))
+    people = people_of(data)
+    found = audit_within.within(data, people, THRESHOLD, 1_000, 0)
+    assert 900 < len(found.genuine_G) < 1_100
+    tracemalloc.start()
+    again = audit_within.within(data, people, THRESHOLD, 1_000, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(again.genuine_G, found.genuine_G)
+    assert peak < found.pairs  # bytes: a quarter of what all the similarities would take
+
+
+def test_the_draw_of_pairs_does_not_depend_on_how_they_are_cut(
+    uneven: EmbeddingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = people_of(uneven)
+    every = audit_within.within(uneven, people, THRESHOLD, 10**9, 5)
+    share = 300 / every.pairs
+    draw_G = seeds.generator(5, "genuine pairs", 0).random(every.pairs, np.float32)
+    monkeypatch.setattr(audit_within, "_TOGETHER", 100)
+    drawn = audit_within.within(uneven, people, THRESHOLD, 300, 5)
+    np.testing.assert_allclose(drawn.genuine_G, every.genuine_G[draw_G < share], atol=1e-6)
 
 
 @settings(max_examples=40, deadline=None)

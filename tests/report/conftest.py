@@ -61,6 +61,17 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def given(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory whose people were given as embeddings, celebs.npz."""
+    folder = tmp_path_factory.mktemp("given")
+    np.savez(folder / "celebs.npz", embeddings=np.random.default_rng(1).standard_normal((4, 64)).astype(np.float32))
+    run, recipe = folder / "own", rendered.parent / "recipe.yaml"
+    given = ["--identities", str(folder / "celebs.npz"), "--per-id", "3"]
+    assert cli.run(["render", "--recipe", str(recipe), "--run", str(run), *given]) in (0, 3)
+    return run
+
+
+@pytest.fixture(scope="session")
 def complete(rendered: Path, encoder: Path, people: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same run with an audit against people, and the records of a trained and measured recogniser."""
     run = tmp_path_factory.mktemp("complete") / "run"

@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 from report_samples import crop, jpeg, write_encoder
 
+import synthface as package
+from synthface import files
+from synthface.cli import cli
 from synthface.encoder import align, pose
 from synthface.encoder.scrfd import Detections
 from synthface.errors import InputError, UsageError
+from synthface.identity.embeddings import open_embeddings
 from synthface.recipe import Recipe
-from synthface.report import auditing, demographics, material
+from synthface.report import auditing, demographics, material, tables
 
 Run = Callable[..., Any]
 
@@ -91,6 +95,45 @@ def test_embedding_files_are_audited_without_pictures(synthface: Run) -> None:
     assert result.json["leakage"]["references"] == 50
     assert Path("emb-audit/audit.json").exists()
     assert "--networks" not in result.err
+
+
+def test_references_that_do_not_tell_their_encoder_leave_the_gate_undecided(
+    synthface: Run, people: Path, strangers: Path, encoder: Path
+) -> None:
+    assert synthface("embed", strangers, "--encoder", encoder, "--out", "told.npy").code == 0
+    shutil.copy("told.npy", "bare.npy")
+    loose = ("--set", "audit.max_leakage_p99=0.9999", "--set", "audit.max_leakage_share=1")
+    judged = (people, "--encoder", encoder, "--json", *loose)
+    told = synthface("audit", *judged, "--reference", "told.npy", "--out", "told")
+    assert (told.code, told.json["leakage"]["gate"]["passed"]) == (0, True)
+    assert told.json["references_encoder"]["sha256"] == told.json["encoder"]["sha256"]
+    bare = synthface("audit", *judged, "--reference", "bare.npy", "--out", "bare")
+    why = "the references do not tell their encoder"
+    assert bare.code == 1
+    assert bare.json["leakage"]["gate"]["passed"] is bare.json["references_encoder"] is None
+    assert bare.json["encoders_untold"] == bare.json["leakage"]["gate"]["undecided"] == why
+    assert "The references do not tell their encoder: similarities of two encoders mean nothing." in bare.err
+    table = Path("bare/audit.md").read_text()
+    assert "| gate of leakage | not decided |" in table
+    (frechet,) = [line for line in table.splitlines() if line.startswith("| Fréchet distance")]
+    assert why in frechet
+    assert Path("bare/centers.png").read_bytes() != Path("told/centers.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "references", "why"),
+    [
+        (None, {"name": "a", "sha256": "1"}, "the dataset does not tell its encoder"),
+        (None, None, "neither dataset nor references tell their encoder"),
+        ({"name": "a", "sha256": "1"}, {"name": "b", "sha256": "1"}, None),
+    ],
+)
+def test_which_side_does_not_tell_its_encoder(
+    dataset: dict[str, str] | None, references: dict[str, str] | None, why: str | None
+) -> None:
+    np.save("rows.npy", np.eye(4, dtype=np.float32))
+    rows = open_embeddings(["rows.npy"])
+    assert material.encoders_untold(material.Material(rows, dataset), material.Material(rows, references)) == why
 
 
 def test_references_of_another_encoder_are_refused(synthface: Run, people: Path, encoder: Path) -> None:
@@ -173,13 +216,51 @@ def test_a_detector_whose_weights_are_not_here_costs_the_pose_alone(
 
 def test_an_encoder_that_conditioned_the_pictures_is_called_so(people: Path, rendered: Path, encoder: Path) -> None:
     recipe = Recipe.model_validate({"encoder": {"model": str(encoder), "verifier": None}})
-    content = auditing.audit(rendered / "dataset", recipe, Path("o"))
+    shutil.copytree(rendered / "dataset", "alone")  # without run.json the recipe is believed
+    content = auditing.audit(Path("alone"), recipe, Path("o"))
     assert content["encoder"]["independent"] is False
     assert "input_output.png" in content["figures"]
+    assert "similarity to the person's center" in Path("o/audit.md").read_text()
+    assert "section 4.1" not in Path("o/audit.md").read_text()
     assert "flatter" in Path("o/audit.md").read_text()
     photographs = auditing.audit(people, recipe, Path("p"))
     assert photographs["encoder"]["independent"] is None
     assert "flatter" not in Path("p/audit.md").read_text()
+
+
+@pytest.mark.parametrize("recorded", [True, False], ids=["recorded", "no center similarity was measured"])
+def test_a_judge_of_the_conditioning_encoders_weights_is_called_so_whatever_its_file_is_named(
+    rendered: Path, encoder: Path, recorded: bool
+) -> None:
+    shutil.copytree(rendered, "run")
+    shutil.copy(encoder, "conditioning.onnx")
+    shutil.copy(encoder, "judge.onnx")
+    record = json.loads(Path("run/run.json").read_text())
+    decisive = record["stages"]["render"]["decisive"]
+    del decisive["encoder_sha256"]
+    decisive["encoder.model"] = "conditioning.onnx"
+    if recorded:
+        decisive |= {"encoder_sha256": files.sha256_file(encoder), "encoder.model": "gone.onnx"}
+    else:
+        forget(Path("run/dataset/manifest.parquet"), "center_similarity")
+    Path("run/run.json").write_text(json.dumps(record))
+    content = auditing.audit(Path("run/dataset"), Recipe(), Path("o"), auditing.Wish(encoder="judge.onnx"))
+    assert content["encoder"]["independent"] is False
+    assert (content["input_output"]["center_similarity"] is None) is not recorded
+    assert "flatter" in Path("o/audit.md").read_text()
+    other = write_encoder(Path("other.onnx"), 8)
+    content = auditing.audit(Path("run/dataset"), Recipe(), Path("o"), auditing.Wish(encoder=str(other)))
+    assert content["encoder"]["independent"] is True
+
+
+def forget(path: Path, name: str) -> None:
+    """Makes a column of a manifest null, as where the gate does not measure it."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = parquet.read_table(path)
+    column = table.column_names.index(name)
+    parquet.write_table(table.set_column(column, table.field(column), pa.nulls(len(table), pa.float32())), path)
 
 
 def test_real_pictures_of_the_same_people_give_recall_and_no_gate(synthface: Run, people: Path, encoder: Path) -> None:
@@ -205,13 +286,96 @@ def test_demographics_are_balanced_over_people(synthface: Run, people: Path, enc
     [
         ("lable,x\n1,2\n", "Did you mean 'label'"),
         ("label,x\n99,a\n", "None of the dataset's people"),
+        ("label,x\nperson_999,a\n", "None of the dataset's people"),
+        ("identity,x\nperson_001,a\n", "'person_001' in its column `identity`, which is no number"),
+        ("label\n1\n", "no column beside those of people"),
         ("", "cannot be read"),
     ],
 )
-def test_a_table_of_other_people_is_told(text: str, told: str) -> None:
+def test_a_table_of_other_people_is_told_before_anything_is_embedded(
+    people: Path, encoder: Path, text: str, told: str
+) -> None:
     Path("who.csv").write_text(text)
+    recipe = Recipe.model_validate({"encoder": {"verifier": str(encoder)}})
     with pytest.raises(InputError, match=told):
-        demographics.balance(Path("who.csv"), np.arange(3), np.arange(3), np.ones(3, np.int64))
+        auditing.audit(people, recipe, Path("o"), auditing.Wish(demographics=Path("who.csv")))
+    assert not Path("o").exists()
+
+
+def test_names_are_refused_where_the_dataset_has_none() -> None:
+    Path("who.csv").write_text("label,x\np0,a\n")
+    with pytest.raises(
+        InputError, match="'p0' in its column `label`, which is no number, and the dataset has no folders"
+    ):
+        demographics.read(Path("who.csv"))
+
+
+def test_class_folders_are_called_by_their_names(synthface: Run, people: Path, encoder: Path) -> None:
+    Path("who.csv").write_text("label,group\n" + "".join(f"person_00{k},{'ab'[k > 5]}\n" for k in range(7)))
+    content = synthface("audit", people, "--encoder", encoder, "--demographics", "who.csv", "--out", "o", "--json").json
+    found = content["demographics"]
+    assert (found["by"], found["people"], found["unknown"]) == ("folder", 7, 1)
+    assert found["columns"]["group"]["groups"]["b"]["people"] == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "keys", "by", "people"),
+    [
+        (["1", "10", "2"], ["1", "10", "2"], "folder", [0, 1, 2]),  # said on stderr: 1 is folder 1, and label 0
+        (["007", "012"], ["012", "007"], "folder", [0, 1]),
+        (["5", "6", "7"], ["0", "1", "2"], "label", [0, 1, 2]),
+        (["1", "2", "3"], ["0", "1", "2"], "label", [0, 1, 2]),  # 0 is no folder
+        (["anna", "bert"], ["bert", "7"], "folder", [1]),
+        (None, ["0", "", "2"], "label", [0, 2]),
+    ],
+)
+def test_numbers_are_names_only_where_each_of_them_is_one(
+    names: list[str] | None, keys: list[str], by: str, people: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("who.csv").write_text("label,x\n" + "".join(f"{key},a\n" for key in keys))
+    labels = demographics.read(Path("who.csv"), names)
+    assert (labels.by, sorted(labels.rows_of)) == (by, people)
+    assert ("taken for the names" in capsys.readouterr().err) is (names == ["1", "10", "2"])
+
+
+def labelled(text: str, people: int) -> dict[str, Any]:
+    """The balance of people 0 … `people` − 1 with a picture each."""
+    Path("who.csv").write_text(text)
+    return demographics.read(Path("who.csv")).balance(np.arange(people), np.arange(people), np.ones(people, np.int64))
+
+
+def test_columns_of_many_values_are_measured_or_named_as_left_out() -> None:
+    rows = "".join(f"{k},{20 + k},{1.5 * (k % 3)},n{k},{k % 2}\n" for k in range(30))
+    found = labelled("label,age,height,name,group\n" + rows, 30)
+    assert found["measured"]["age"] == {"people": 30, "mean": 34.5, "std": pytest.approx(8.655, abs=1e-3), "min": 20, "max": 49}  # fmt: skip
+    assert found["measured"]["height"]["mean"] == 1.5
+    assert found["left_out"] == {"name": "30 different values: more than 24 are taken for names"}
+    assert list(found["columns"]) == ["group"]
+    shown = {line.name: line.value for line in tables.demographics({"demographics": found})}
+    assert shown == {"age": "34.50 ± 8.66", "height": "1.50 ± 1.22", "name": "left out"}
+
+
+def test_rows_of_one_person_that_disagree_are_counted_and_the_most_frequent_value_counts() -> None:
+    rows = ["0,a,20.5", "0,b,21.5", "0,b,", "1,a,30", "1,a,30", "2,c,40", "2,a,40", "3,,50"]
+    found = labelled("label,group,age\n" + "\n".join(rows) + "\n", 4)
+    assert {name: one["people"] for name, one in found["columns"]["group"]["groups"].items()} == {
+        "a": 1, "b": 1, "c": 1, "unknown": 1,
+    }  # fmt: skip
+    assert found["measured"]["age"]["mean"] == (21 + 30 + 40 + 50) / 4
+    assert found["disagreeing"] == {"group": 2, "age": 1}
+    shown = {line.name: line for line in tables.demographics({"demographics": found})}
+    assert shown["group, rows that disagree"].value == "2"
+    assert "the most frequent value counts" in shown["group, rows that disagree"].meaning
+
+
+def test_the_door_of_python_takes_names_of_files_and_spells_its_parameters(people: Path, encoder: Path) -> None:
+    assert cli.run(["embed", str(people), "--encoder", str(encoder), "--out", "emb.npz"]) == 0
+    Path("who.csv").write_text("label,group\n0,a\n1,b\n")
+    content = package.audit("emb.npz", demographics="who.csv", references=["emb.npz"], same_people=True, out="o")
+    assert content["demographics"]["people"] == 2
+    assert content["style_recall"]["share"] == 1
+    with pytest.raises(TypeError, match="unexpected keyword argument 'demografics'"):
+        package.audit("emb.npz", demografics="who.csv")  # type: ignore[call-arg]
 
 
 def test_a_rehearsals_encoder_is_no_judge(people: Path) -> None:

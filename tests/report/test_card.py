@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from html_outline import Outline
 
 from synthface import files
 from synthface.dataset import open_dataset
@@ -185,7 +186,7 @@ def test_mxnet_runs_the_program_that_insightface_and_adaface_read_by(text: str, 
 
 
 def test_terms_follow_the_recipe() -> None:
-    links = {link.name: link for link in licences.chain(load("arc2face-0.5m"), {})}
+    links = {link.name: link for link in licences.chain(load("arc2face-0.5m"), {}, sampled=True)}
     assert links["arc2face"].licence == "MIT"
     assert "WebFace42M" in links["arc2face"].terms
     assert links["sd15-base"].licence == "CreativeML OpenRAIL-M"
@@ -203,7 +204,7 @@ def test_terms_follow_the_recipe() -> None:
 def test_the_demonstrations_terms_are_this_projects() -> None:
     ours = files.sha256_file(shipped.FOLDER / shipped.PRIOR)
     record = {"stages": {"render": {"decisive": {"generator_sha256": "ab" * 32, "prior_sha256": ours}}}}
-    links = licences.chain(Recipe(), record)
+    links = licences.chain(Recipe(), record, sampled=True)
     assert {link.licence for link in links} == {"Apache-2.0"}
     assert licences.hub_licence(links) == "apache-2.0"
     hashes = {link.name: link.sha256 for link in links}
@@ -213,14 +214,77 @@ def test_the_demonstrations_terms_are_this_projects() -> None:
 
 
 def test_a_prior_of_ones_own_is_a_link_whose_terms_nobody_told() -> None:
-    named = licences.chain(Recipe.model_validate({"prior": {"file": "/data/vips.safetensors"}}), {})
+    named = licences.chain(Recipe.model_validate({"prior": {"file": "/data/vips.safetensors"}}), {}, sampled=True)
     assert (named[0].name, named[0].licence, named[0].sha256) == ("vips.safetensors", None, None)
     record = {"stages": {"render": {"decisive": {"prior_sha256": "cd" * 32}}}}  # not the one that ships
-    of_the_run = licences.chain(Recipe(), record)
+    of_the_run = licences.chain(Recipe(), record, sampled=True)
     assert (of_the_run[0].name, of_the_run[0].sha256) == ("prior.safetensors", "cd" * 32)
     assert "real photographs" in of_the_run[0].terms
     assert licences.hub_licence(of_the_run) == "other"
     assert licences.restricted(of_the_run) == of_the_run[:1]
+
+
+def test_people_who_were_given_are_a_link_whose_terms_nobody_told() -> None:
+    ours = files.sha256_file(shipped.FOLDER / shipped.PRIOR)
+    record = {"stages": {"render": {"decisive": {"prior_sha256": ours}}}}
+    recipe = Recipe.model_validate({"render": {"identities": "/data/celebs.npz"}})
+    links = licences.chain(recipe, record, sampled=False)
+    assert (links[0].name, links[0].licence) == ("celebs.npz", None)
+    assert "whether these people exist is not recorded" in links[0].terms
+    assert "everybody" not in links[1].role
+    assert licences.hub_licence(links) == "other"
+    assert licences.restricted(links) == links[:1]
+    assert licences.chain(Recipe(), record, sampled=False)[0].name == "the people"
+
+
+def claims(text: str) -> str:
+    """A card without the citation, in which synthface calls itself by its title."""
+    return text[: text.index("## Citation")]
+
+
+def test_a_card_of_given_people_does_not_say_that_they_do_not_exist(given: Path) -> None:
+    written = (given / "dataset" / "README.md").read_text()
+    head = yaml.safe_load(written.split("---\n")[1])
+    assert head["license"] == "other"
+    assert re.fullmatch(r"rehearsal: \d+ pictures of \d people", head["pretty_name"])
+    assert "synthetic" in head["tags"]
+    assert "not exist" not in claims(written)
+    assert "Nobody in" not in written
+    assert "anybody's biometric data" not in written
+    assert "given by whoever made the dataset, as embeddings (`celebs.npz`)" in written
+    assert not re.search(r"[^\n]\n#{2,} ", written)  # an empty line above every heading
+    assert "Every picture was generated from such an embedding." in written
+    assert "1. The people were given as embeddings, `celebs.npz`: nobody was sampled." in written
+    assert "| celebs.npz | says who is in the pictures | not known |" in written
+
+
+def test_people_are_the_sampled_ones_only_where_the_record_does_not_tell_of_others(given: Path, rendered: Path) -> None:
+    """A later command may have written another recipe.yaml, and sampled people may lie beside the given ones."""
+    shutil.copytree(given, "run")
+    shutil.copy(rendered / "identities.safetensors", "run")
+    shutil.copy(rendered / "recipe.yaml", "run")
+    written = card.card(gather(Path("run")))
+    assert "not exist" not in claims(written)
+    assert "the people in identities.safetensors are not those in the pictures" in written
+    assert gather(rendered).sampled
+
+
+def test_a_card_of_packed_pictures_says_neither_that_they_were_generated_nor_of_whom(
+    synthface: Callable[..., Any], people: Path
+) -> None:
+    assert synthface("pack", people, "--out", "packed/dataset").code == 0
+    assert synthface("report", "packed").code == 0
+    written = Path("packed/dataset/README.md").read_text()
+    head = yaml.safe_load(written.split("---\n")[1])
+    assert head["license"] == "other"
+    assert head["pretty_name"] == "dataset: 40 pictures of 8 people"
+    assert "synthetic" not in head["tags"]
+    assert "not exist" not in claims(written)
+    assert "Whether the pictures were generated is not recorded either." in written
+    assert "Generated people" not in written
+    page = Outline(Path("packed/report/report.html").read_text()).text
+    assert "not exist" not in page
+    assert "Whether the people in the pictures exist is not recorded." in page
 
 
 def test_the_card_names_the_prior_with_its_recorded_hash(text: str, complete: Path) -> None:
@@ -231,7 +295,7 @@ def test_the_card_names_the_prior_with_its_recorded_hash(text: str, complete: Pa
 
 def test_a_file_of_ones_own_has_terms_that_nobody_told() -> None:
     recipe = Recipe.model_validate({"generator": {"model": "own/folder"}, "encoder": {"verifier": "mine.onnx"}})
-    links = licences.chain(recipe, {})
+    links = licences.chain(recipe, {}, sampled=True)
     assert {link.name for link in licences.restricted(links)} == {"own/folder", "mine.onnx"}
 
 

@@ -14,7 +14,7 @@ from report_samples import crop
 from synthface.errors import MissingPackageError, MissingWeightsError
 from synthface.identity import audit_spread
 from synthface.identity.moments import Moments
-from synthface.report import networks
+from synthface.report import networks, style
 from synthface.zoo import places
 from synthface.zoo.catalogue import CATALOGUE
 
@@ -102,6 +102,43 @@ def test_an_audit_with_networks_measures_pairs_of_one_person_and_the_references(
     table = Path("o/audit.md").read_text()
     assert "| FID |" in table
     assert "| LPIPS within people |" in table
+
+
+@pytest.mark.usefixtures("zoo")
+def test_pictures_of_the_same_people_give_recall_in_inceptions_features_too(
+    synthface: Callable[..., Any], people: Path, encoder: Path
+) -> None:
+    result = synthface(
+        "audit", people, "--encoder", encoder, "--reference", people, "--same-people", "--networks", "--out", "o",
+        "--json", "--device", "cpu", "--set", "audit.perceptual_pairs=2", "--set", "audit.inception_images=12",
+    )  # fmt: skip
+    found = result.json["networks"]["style_recall"]
+    assert found == {
+        "share": 1, "people": 2, "neighbours": 3, "space": "Inception's", "images": 10, "real_images": 10,
+    }  # fmt: skip
+    (line,) = [
+        line for line in Path("o/audit.md").read_text().splitlines() if line.startswith("| D_intra, Inception |")
+    ]
+    assert "in Inception's space" in line
+
+
+def test_an_embedding_file_is_refused_before_weights_are_asked_for(
+    synthface: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(places.VARIABLE, str(tmp_path / "none"))
+    np.savez("emb.npz", embeddings=np.eye(8), labels=np.arange(8) // 2)
+    result = synthface("audit", "emb.npz", "--networks", "--out", "o")
+    assert result.code == 2
+    assert "the dataset is an embedding file" in result.err
+    assert not Path("o").exists()
+
+
+def test_people_are_drawn_whole_until_one_side_has_enough_pictures() -> None:
+    made_N, real_M = np.repeat(np.arange(6), [5, 5, 5, 2, 5, 5]), np.repeat([0, 1, 2, 3, 4], 4)
+    drawn = [style._drawn(made_N, real_M, 3, most, 0) for most in (3, 11, 100)]
+    assert [len(person_P) for person_P in drawn] == [1, 2, 4]
+    assert set(drawn[2]) == {0, 1, 2, 4}  # 3 has too few pictures, 5 no real ones
+    assert drawn[0][0] == drawn[1][0] == drawn[2][0]
 
 
 def test_missing_weights_are_told_before_anything_is_embedded(

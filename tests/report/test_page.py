@@ -67,10 +67,44 @@ def test_the_page_tells_what_the_records_tell(complete: Path, outline: Outline) 
         *(entry["started"] for entry in json.loads((complete / "run.json").read_text())["history"]),
     ):
         assert fact in text
-    for chart in ("How alike two people are", "People found", "Likeness to the conditioning center", "Recogniser (ROC)",
-                  "Two pictures, by the verifier", "Nearest real person of every picture", "Loss of the recogniser",
+    for chart in ("How alike two people are", "People found", "Likeness to the person's center, by the conditioning encoder",
+                  "Recogniser (ROC)", "Two pictures, by eye.onnx", "Nearest real person of every picture", "Loss of the recogniser",
                   "Loss of the generator, autoencoder", "Loss of the generator, denoiser"):  # fmt: skip
         assert chart in text
+
+
+def test_what_the_judge_saw_is_called_by_its_name(complete: Path) -> None:
+    shutil.copytree(complete, "run")
+    (Path("run") / "recipe.yaml").write_text("extends: arc2face-0.5m\n")  # whose verifier is null
+    text = Outline(render(gather(Path("run")))).text
+    assert "of eye.onnx, on these pictures" in text
+    assert "Two pictures, by eye.onnx" in text
+    assert "a likeness that eye.onnx sees" in text
+    assert "of the verifier" not in text
+
+
+def test_a_page_of_given_people_does_not_say_that_they_do_not_exist(given: Path, rendered: Path) -> None:
+    shutil.copytree(given, "run")
+    shutil.copy(rendered / "identities.safetensors", "run")  # sampled, and not rendered
+    text = Outline(render(gather(Path("run")))).text
+    assert "not exist" not in text
+    assert "given by whoever made the dataset, as embeddings (celebs.npz); whether they exist is not recorded" in text
+    assert "How alike two people are" not in text
+    assert "People who do not exist" in Outline(render(gather(rendered))).text
+
+
+def test_an_undecided_gate_is_neither_passed_nor_failed(complete: Path) -> None:
+    shutil.copytree(complete, "run")
+    path = Path("run/report/audit.json")
+    content = json.loads(path.read_text())
+    untold = "the references do not tell their encoder"
+    content["encoders_untold"] = content["leakage"]["gate"]["undecided"] = untold
+    content["leakage"]["gate"]["passed"] = None
+    path.write_text(json.dumps(content))
+    text = Outline(render(gather(Path("run")))).text
+    assert "not decided gate of leakage" in text
+    assert f"Nearest real person of every picture; {untold}" in text
+    assert f"sees; {untold}." in text
 
 
 def test_published_figures_stand_apart_with_their_sources(page: str) -> None:
