@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from synthface.devices import is_out_of_memory
 from synthface.errors import SynthfaceError, did_you_mean
 from synthface.stop import interrupt
 
@@ -100,8 +101,9 @@ def _show_traceback(asked: bool) -> None:
 
 def _unexpected(error: Exception) -> str:
     """A sentence about a failure that no code foresaw."""
-    if isinstance(error, MemoryError):
-        return f"The memory is too small: {error}. Use a smaller batch or block, or a machine with more memory."
+    if is_out_of_memory(error):
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        return f"The memory is too small: {reason}. Use a smaller batch or block, or a machine with more memory."
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}. Check the path, its permissions and the disk."
     what = f"{type(error).__name__}: {error}".rstrip(": ")

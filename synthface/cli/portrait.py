@@ -48,9 +48,7 @@ if TYPE_CHECKING:
     metavar="A B",
     help="The way from one person to another in N pictures of one seed.",
 )
-@click.option(
-    "--aligned", is_flag=True, help="The photographs are aligned crops: no detection (encoder.detector=null)."
-)
+@click.option("--aligned", is_flag=True, help="The photographs are aligned crops, in which no face is looked for.")
 @click.option(
     "--control",
     multiple=True,
@@ -89,15 +87,12 @@ def command(
         raise UsageError(f"{len(control)} control pictures for {count} pictures.", "Give one for all, or one for each.")
     recipe = resolve(recipe_name, overrides, RunDirectory(run_path), {"seed": seed})
     tell_of_demonstration(recipe.generator.model, recipe.encoder.model)
-    if aligned:
-        encoder = recipe.encoder.model_copy(update={"detector": None})
-        recipe = recipe.model_copy(update={"encoder": encoder})
 
     from synthface import files
     from synthface.generator import portrait
 
     files.make_directory(out)
-    studio = portrait.Studio(recipe, device, control)
+    studio = portrait.Studio(recipe, device, control, aligned=aligned)
     subjects = studio.subjects(between or places)
     if between:
         content = _between(studio, subjects, count, out)

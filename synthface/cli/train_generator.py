@@ -23,19 +23,22 @@ from synthface.run import RunDirectory
     "\b\nExamples:\n"
     "  synthface embed faces --out faces.npz\n"
     "  synthface train-generator --data faces --embeddings faces.npz --set train_generator.mode=scratch\n"
+    "  synthface train-generator --recipe train-arc2face --dry-run --images-per-second 5\n"
     "  synthface train-generator --data faces_webface --embeddings webface.npz --recipe train-arc2face --run own\n"
     "  torchrun --nproc-per-node 8 --no-python -- synthface train-generator --data faces_webface \\\n"
     "      --embeddings webface.npz --recipe train-arc2face --run own",
 )
 @click.option(
-    "--data", required=True, metavar="DATASET", type=click.Path(), help="RecordIO folder or folder of class folders."
+    "--data",
+    metavar="DATASET",
+    type=click.Path(),
+    help="RecordIO folder or folder of class folders. Required but for --dry-run.",
 )
 @click.option(
     "--embeddings",
-    required=True,
     multiple=True,
     metavar="EMB",
-    help="Their embeddings, one row a picture (repeatable: several files are one set).",
+    help="Their embeddings, one row a picture (repeatable: several files are one set). Required but for --dry-run.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="DIR", help="The generator's folder. Default: RUN/generator."
@@ -55,7 +58,7 @@ from synthface.run import RunDirectory
 @json_option
 @debug_option
 def command(
-    data: str,
+    data: str | None,
     embeddings: tuple[str, ...],
     out: Path | None,
     steps: int | None,
@@ -83,6 +86,12 @@ def command(
         content = rehearsal.rehearse(recipe, data, embeddings, images_per_second)
         emit(as_json, content, rehearsal.told(content))
         return
+    if data is None or not embeddings:
+        raise UsageError(
+            f"There is nothing to train on without {'--data' if data is None else '--embeddings'}.",
+            "Give both: --data DATASET and --embeddings EMB, which `synthface embed DATASET --out EMB` makes; without "
+            "them --dry-run tells the cost.",
+        )
     from synthface.generator.training.pairs import open_pairs
     from synthface.generator.training.train import train_generator
 

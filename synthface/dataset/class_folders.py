@@ -16,7 +16,7 @@ from synthface.errors import InputError
 if TYPE_CHECKING:
     import pyarrow
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 class FolderDataset:

@@ -16,6 +16,7 @@ from synthface.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # and none of Pillow's other readers, one of which starts Ghostscript
 MAX_PIXELS = 1 << 26  # a header that claims more is damage, or an attempt on the memory
 
 
@@ -30,6 +31,8 @@ def suffix(payload: Buffer) -> str:
         return ".png"
     if head.startswith(b"BM"):
         return ".bmp"
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        return ".tif"
     return ".webp" if head[:4] == b"RIFF" and head[8:] == b"WEBP" else ".jpg"
 
 
@@ -69,7 +72,7 @@ def _open_other(payload: Buffer) -> Iterator[Image]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(payload)) as picture:
+        with Image.open(io.BytesIO(payload), formats=_FORMATS) as picture:
             yield picture
     except UnidentifiedImageError:
         raise ValueError("neither JPEG nor any other picture") from None

@@ -14,6 +14,7 @@ from synthface.errors import InputError
 Payload = bytes | bytearray | memoryview
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _JPEG = b"\xff\xd8\xff"
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # and none of Pillow's other readers, one of which starts Ghostscript
 _EXIF_AREA = 1 << 16  # a JPEG's Exif segment lies within its first 64 KiB
 
 
@@ -65,7 +66,7 @@ def _other(data: bytes, label: str, max_pixels: int) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
             width, height = picture.size
             _refuse_large(height * width, f"{width:,}×{height:,} pixels", label, max_pixels)
             picture.load()
@@ -116,7 +117,7 @@ def _upright(image_HWC: NDArray[np.uint8], data: bytes) -> NDArray[np.uint8]:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=_FORMATS[:1]) as picture:
             orientation = picture.getexif().get(0x0112, 1)
     except Exception:  # a damaged Exif segment says nothing; the pixels are sound
         return image_HWC

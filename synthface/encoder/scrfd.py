@@ -52,6 +52,12 @@ class Detector:
         height, width = network.input_shape[2:]
         fixed = isinstance(height, int) and isinstance(width, int)
         self.size = (int(height), int(width)) if fixed else (size, size)
+        coarsest = self.strides[-1]
+        if any(side % coarsest for side in self.size):  # its cells would be counted otherwise than by the network
+            raise InputError(
+                f"{network.path} sees cells of {coarsest} pixels, of which a square of {self.size[0]} has no whole number.",
+                f"Set encoder.detection_size to a multiple of {coarsest}, such as {-(-max(self.size) // coarsest) * coarsest}.",
+            )
         self._center_SN2 = [_centers(*self.size, stride, self.anchors) for stride in self.strides]
         if network.batched:
             self._layout = self._find_layout()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -37,6 +38,8 @@ from synthface.recipe.pictures import GeneratorRecipe
 _DEFAULT = GeneratorRecipe()
 _PROMPTS_AT_ONCE = 256
 
+Made = TypeVar("Made")
+
 
 class Arc2Face:
     """The generator: `encode` makes prompts of embeddings, `sample` makes pictures.
@@ -64,6 +67,11 @@ class Arc2Face:
                 f"{unet.config.cross_attention_dim}.",
                 "Take arc2face/ and encoder/ from one checkpoint.",
             )
+        if getattr(conditioner, "dimension", dimension) != dimension:
+            raise InputError(
+                f"The conditioner reads embeddings of {conditioner.dimension}, and the checkpoint speaks of {dimension}.",
+                "Take synthface.json and encoder/ from one checkpoint.",
+            )
         if dimension > conditioner.width:
             raise InputError(
                 f"Embeddings of {dimension} do not fit into a token of {conditioner.width}.",
@@ -75,9 +83,21 @@ class Arc2Face:
                 f"{unet.config.in_channels}.",
                 "Take the autoencoder with which the UNet was trained.",
             )
+        side = unet.config.sample_size
+        if not isinstance(side, int) or side < 1:
+            raise InputError(
+                f"The UNet's config.json says sample_size {side!r}; a whole number is wanted, the side of its square latents.",
+                "Copy the checkpoint's config.json again, or write the side there.",
+            )
+        scale = vae.config.scaling_factor
+        if not isinstance(scale, int | float) or not scale > 0:
+            raise InputError(
+                f"The autoencoder's config.json says scaling_factor {scale!r}; a number above 0 is wanted.",
+                "Copy the checkpoint's config.json again: Stable Diffusion 1.5 has 0.18215.",
+            )
         self.unet, self.vae, self.conditioner, self.controlnet = unet, vae, conditioner, controlnet
         self.schedule, self.dimension, self.channels_last = schedule, dimension, False
-        self.image_size = int(unet.config.sample_size) * downscaling(vae)
+        self.image_size = side * downscaling(vae)
         self._empty: torch.Tensor | None = None
         self._prompting = threading.Lock()  # while it runs, the conditioner substitutes a token for all threads
 
@@ -166,6 +186,8 @@ class Arc2Face:
                 f"The embeddings have shape {tuple(rows_ND.shape)}; this generator reads (N, {self.dimension}).",
                 "Use embeddings of the encoder with which the generator was trained.",
             )
+        if not len(rows_ND):
+            return self.empty_prompt()[:0]
         unit_ND = torch.from_numpy(sphere.normalize(rows_ND)).to(self.device)
         with self._prompting:
             return torch.cat([self.conditioner(part) for part in unit_ND.split(_PROMPTS_AT_ONCE)])
@@ -205,10 +227,13 @@ class Arc2Face:
         Raises InputError for embeddings, seeds or control pictures that do not fit; ResourceError when the memory ends,
         with the batch size that fits; SynthfaceError when torch.compile fails.
         """
-        prompt_NLE = self.encode(condition_ND)
-        seed_N, count = noise.checked(list(seeds)), len(prompt_NLE)
+        row_ND = np.atleast_2d(np.asarray(condition_ND))
+        seed_N, count = noise.checked(list(seeds)), len(row_ND)
+        prompt_NLE = self._or_explain(lambda few: self.encode(row_ND[:few]), count)
         if len(seed_N) != count:
             raise InputError(f"{len(seed_N)} seeds were given for {count} embeddings.", "Give one seed a picture.")
+        if not count:
+            return np.zeros((0, self.image_size, self.image_size, 3), np.uint8)
         if control is not None and self.controlnet is None:
             raise UsageError(
                 "Control pictures were given, and no ControlNet.",
@@ -232,26 +257,24 @@ class Arc2Face:
                 [seed_N[row] for row in filled],
                 None if image_NCHW is None else image_NCHW[filled].to(self.device),
             )
-            pictures.append(self._draw_or_explain(batch, settings)[: len(rows)])
+            draw = functools.partial(self._draw_first, batch, settings)
+            pictures.append(self._or_explain(draw, len(filled))[: len(rows)])
         return np.concatenate(pictures)
 
-    def _draw_or_explain(self, batch: _Batch, settings: _Settings) -> NDArray[np.uint8]:
-        """The batch's pictures; when the memory ends, a ResourceError with the batch that fits."""
+    def _or_explain(self, work: Callable[[int], Made], count: int) -> Made:
+        """`work(count)`, of as many pictures; when the memory ends, a ResourceError with the number that fits."""
         try:
-            return self._draw(batch, settings)
+            return work(count)
         except Exception as error:
             if is_compile_failure(error):
                 raise compile_failed("the UNet", "generator.compile", error) from error
             if not is_out_of_memory(error):
                 raise
         # outside of the handler, whose traceback keeps the failed batch's tensors alive
-        raise out_of_memory(
-            len(batch.seed_B),
-            lambda fewer: self._draw(batch.first(fewer), settings),
-            self.device,
-            "generator.batch_size",
-            "The generator",
-        )
+        raise out_of_memory(count, work, self.device, "generator.batch_size", "The generator")
+
+    def _draw_first(self, batch: _Batch, settings: _Settings, count: int) -> NDArray[np.uint8]:
+        return self._draw(batch.first(count), settings)
 
     @torch.inference_mode()
     def _draw(self, batch: _Batch, settings: _Settings) -> NDArray[np.uint8]:
@@ -297,7 +320,8 @@ def _dimension(root: Path) -> int:
     path = root / "synthface.json"
     if not path.exists():
         return layout.OFFICIAL_DIMENSION
-    dimension = files.read_json(path).get("dimension")
+    content = files.read_json(path)
+    dimension = content.get("dimension") if isinstance(content, dict) else None
     if not isinstance(dimension, int) or dimension < 2:
         raise InputError(f"{path} names no dimension of the embeddings.", "Export the generator again.")
     return dimension

@@ -19,7 +19,7 @@ def attend_plainly(unet: Any) -> None:
 def plain_attention_helps(device: torch.device, dtype: torch.dtype, positions: int) -> bool:
     """Whether training is faster with attention in plain operations: over few positions in bfloat16 on a CPU.
 
-    There the gradient of PyTorch's fused attention takes 2 to 10 times as long as all of the plain one (196 to 16
-    positions, benchmarks/arc2face_training.py). Over many the matrix of scores would fill the memory.
+    There the gradient of PyTorch's fused attention takes longer than all of the plain one (docs/log.md; what it is for
+    the whole training: benchmarks/arc2face_training.py). Over many the matrix of scores would fill the memory.
     """
     return device.type == "cpu" and dtype == torch.bfloat16 and positions <= _FEW_POSITIONS

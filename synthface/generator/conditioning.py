@@ -83,6 +83,8 @@ class MlpConditioner(torch.nn.Module):
 
     def __init__(self, dimension: int, width: int, hidden: int = 1024, layers: int = 4, tokens: int = 1) -> None:
         super().__init__()
+        if min(dimension, width, hidden, layers, tokens) < 1:
+            raise ValueError("its numbers are not all 1 or more")
         self.config = {"dimension": dimension, "width": width, "hidden": hidden, "layers": layers, "tokens": tokens}
         self.dimension, self.width, self.tokens = dimension, width, tokens
         sizes = [dimension, *[hidden] * (layers - 1), tokens * width]
@@ -116,7 +118,12 @@ def load_conditioner(folder: Path, tokenizer: Path | None, wanted: str | None = 
             f"Set generator.conditioner={kind}, or give another model.",
         )
     if kind == "mlp":
-        network = MlpConditioner(**{key: int(value) for key, value in config.items() if key != "model_type"})
+        try:
+            network = MlpConditioner(**{key: int(value) for key, value in config.items() if key != "model_type"})
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{folder / 'config.json'} describes no MLP conditioner: {error}.", "Export the generator again."
+            ) from error
         weights.fill(network, weights.find_weights(folder, ("model",)), torch.float32)
         return network.eval().requires_grad_(False)
     if tokenizer is None:

@@ -19,6 +19,7 @@ from synthface.generator.pixels import PixelAutoencoder
 
 _DIFFUSERS_STEMS = ("diffusion_pytorch_model",)
 _TEXT_STEMS = ("model", "pytorch_model")
+_PREDICTIONS = ("epsilon", "v_prediction", "sample")
 _AUTOENCODERS = ("AutoencoderKL", "AutoencoderTiny")
 
 
@@ -43,9 +44,17 @@ def load_text_encoder(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     """A CLIP text encoder. Its stored precision is not kept: a prompt costs little and every step reads it."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    config = CLIPTextConfig(**_without_bookkeeping(weights.read_config(folder)))
-    with _empty():
-        network = CLIPTextModel(config)
+    stored = _without_bookkeeping(weights.read_config(folder))
+    try:
+        config = CLIPTextConfig(**stored)
+        with _empty():
+            network = CLIPTextModel(config)
+    except Exception as error:  # each version of transformers validates in its own way
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"{folder / 'config.json'} describes no CLIP text encoder: {reason}.",
+            "Copy the checkpoint's encoder/ again.",
+        ) from error
     weights.fill(network, weights.find_weights(folder, _TEXT_STEMS), dtype, weights.text_encoder_names)
     return network.eval().requires_grad_(False)
 
@@ -56,6 +65,10 @@ def load_schedule(folder: Path) -> dict[str, Any]:
     config = files.read_json(path)
     if not isinstance(config, dict) or "num_train_timesteps" not in config:
         raise InputError(f"{path} does not describe a noise schedule.", "Copy the checkpoint's scheduler/ again.")
+    if config.get("prediction_type", "epsilon") not in _PREDICTIONS:
+        raise InputError(
+            f"{path} says prediction_type {config['prediction_type']!r}.", f"It is one of {', '.join(_PREDICTIONS)}."
+        )
     return config
 
 

@@ -49,6 +49,11 @@ def merge_lora(unet: Any, path: Path, scale: float = 1.0) -> int:
             )
         down, up = pair["down"].float(), pair["up"].float()
         rank = down.shape[0]
+        if min(down.ndim, up.ndim) < 2 or rank == 0 or up.shape[1] != rank or up[0, 0].numel() != 1:
+            raise InputError(
+                f"{path}: the matrices of {layer} do not fit together: {tuple(up.shape)} and {tuple(down.shape)}.",
+                "Copy or download the file again.",
+            )
         update = scale * alphas.get(layer, rank) / rank * _product(up, down)
         if update.numel() != module.weight.numel() or update.shape[:2] != module.weight.shape[:2]:
             raise InputError(
@@ -73,6 +78,8 @@ def _read(path: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict[str, flo
     for key, value in weights.read_state_dict(path).items():
         name = key.removeprefix("unet.").removeprefix("lora_unet_").replace(".processor.", ".")
         if name.endswith(".alpha"):
+            if value.numel() != 1:
+                raise InputError(f"{path}: {key} is {tuple(value.shape)} in place of one number.", "Give another file.")
             alphas[name.removesuffix(".alpha").replace(".", "_")] = float(value)
             continue
         match = _MATRIX.match(name)

@@ -48,17 +48,27 @@ class Studio:
     """Reads subjects, photographs them and compares the pictures, with the recipe's encoder and generator.
 
     control: pictures for the recipe's ControlNet, one for all or one for each picture of a person.
+    aligned: the photographs are aligned crops; in the generated pictures faces are looked for all the same, where
+    `crop.align` is `detect`.
     """
 
-    def __init__(self, recipe: Recipe, device: str | None = None, control: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, recipe: Recipe, device: str | None = None, control: Sequence[Path] = (), *, aligned: bool = False
+    ) -> None:
         if control and recipe.generator.controlnet is None:
             raise UsageError(
                 "Control pictures were given, and the recipe names no ControlNet.",
                 "Say --set generator.controlnet=arc2face-controlnet, or name a folder.",
             )
+        if recipe.crop.align == "detect" and recipe.encoder.detector is None:
+            raise UsageError(
+                "crop.align is 'detect', and the recipe names no detector that finds the faces in the generated pictures.",
+                "Set encoder.detector, or --set crop.align=none for a generator of aligned crops.",
+            )
         self.recipe, self.control = recipe, control
         self.encoder: Encoder = open_encoder(recipe.encoder.model, device=device, batch_size=recipe.encoder.batch_size)
         self.detector = open_detector(recipe.encoder, device=device)
+        self.aligned = aligned or self.detector is None
         self._device = device
         self._generator: Arc2Face | None = None
 
@@ -112,7 +122,7 @@ class Studio:
     def _from_photograph(self, place: Path) -> Subject:
         maker = CropMaker(self.detector, self.recipe.encoder, self.encoder.image_size)
         try:
-            (crop,) = maker([(Picture(str(place), place, 0), self.detector is None)])
+            (crop,) = maker([(Picture(str(place), place, 0), self.aligned)])
         finally:
             maker.stop()
         if isinstance(crop, Skipped):

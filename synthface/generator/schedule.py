@@ -41,7 +41,7 @@ def make_scheduler(name: str, config: dict[str, Any], num_inference_steps: int, 
     try:
         scheduler = kind.from_config(config)
         scheduler.set_timesteps(num_inference_steps, device=device)
-    except (TypeError, ValueError, ImportError) as error:
+    except (TypeError, ValueError, ImportError, NotImplementedError) as error:
         raise RecipeError(
             f"generator.scheduler: {name} cannot run {num_inference_steps} steps on this checkpoint's noise schedule: "
             f"{error}",

@@ -29,7 +29,10 @@ class EncoderRecipe(Section):
         None, "Face detector with five landmarks (name or ONNX file); null when pictures are aligned already."
     )
     detection_size: int = decisive(
-        640, "Side, in pixels, of the square that the detector sees; a network of fixed size keeps its own.", ge=32
+        640,
+        "Side, in pixels, of the square that the detector sees, a multiple of 32; a network of fixed size keeps its own.",
+        ge=32,
+        multiple_of=32,
     )
     detection_threshold: float = decisive(0.5, "Least detection score of a face.", ge=0.0, le=1.0)
     padding: tuple[Annotated[float, Field(ge=0.0, le=4.0)], ...] = decisive(

@@ -1,25 +1,27 @@
 """Where pulled weights lie, what is there, and the record of their hashes.
 
     <models>/<name>/<the repository's own paths>
-    <models>/<name>/pulled.json        source, revision, size and SHA-256 of every file, written at the first pull
+    <models>/<name>/pulled.json        source, revision; size, SHA-256 and time of change of every file, written at the first pull
 
 <models> is $SYNTHFACE_MODELS, else `models` in the cache. Files put there by hand count as well.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 from pathlib import Path
 from typing import Any
 
 from synthface import files
-from synthface.errors import InputError, MissingWeightsError, did_you_mean
+from synthface.errors import InputError, MissingWeightsError, OutputError, did_you_mean
 from synthface.zoo.catalogue import CATALOGUE, File, Model
 
 VARIABLE = "SYNTHFACE_MODELS"
 CACHE_VARIABLE = "SYNTHFACE_CACHE"
 RECORD = "pulled.json"
+LOCAL = "local"  # the revision of what was brought by hand
 _LARGE, _ROUNDING = 10_000_000, 0.02  # a rounded size tells half a file from a whole one, where the file is large
 
 
@@ -78,12 +80,34 @@ def _whole(model: Model, file: File, known: dict[str, dict[str, Any]]) -> bool:
 
 
 def weights(name: str) -> Path:
-    """The file or folder that a recipe means by the name. Raises MissingWeightsError when it has not been pulled."""
+    """The file or folder that a recipe means by the name.
+
+    Raises MissingWeightsError when it has not been pulled, InputError when a file is no longer the one on record.
+    """
     model = entry(name)
     absent = missing(model)
     if absent:
         raise not_here(model, absent)
+    _refuse_changed(model)
     return folder(model) / model.weights if model.weights else folder(model)
+
+
+def _refuse_changed(model: Model) -> None:
+    """Compares the hashes of files that were written to since they were recorded; the others cost a look at their time."""
+    known = record(model)
+    for file in model.files:
+        facts, path = known["files"].get(file.path), place(model, file)
+        modified = path.stat().st_mtime_ns
+        if facts is None or facts.get("modified") == modified:
+            continue
+        if files.sha256_file(path) != facts["sha256"]:
+            raise InputError(
+                f"{path} is no longer the file that was recorded at the first pull, and is not used.",
+                f"`synthface models pull {model.name}` brings it again.",
+            )
+        with contextlib.suppress(OSError, OutputError):  # a folder that cannot be written to is read again each time
+            added = {file.path: {**facts, "modified": modified}}
+            write_record(model, known.get("revision", LOCAL), known.get("origin", "by hand"), added)
 
 
 def not_here(model: Model, absent: list[File], why: str = "") -> MissingWeightsError:
@@ -114,7 +138,10 @@ def record(model: Model) -> dict[str, Any]:
     if not path.is_file():
         return {"files": {}}
     content: dict[str, Any] = files.read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("files"), dict):
+    recorded = content.get("files") if isinstance(content, dict) else None
+    if not isinstance(recorded, dict) or not all(
+        isinstance(facts, dict) and {"size", "sha256"} <= facts.keys() for facts in recorded.values()
+    ):
         raise InputError(f"{path} is not a record of pulled files.", "Remove it and pull the model again.")
     return content
 

@@ -76,7 +76,7 @@ def bring(model: Model, source: Path, tell: Callable[[str], None] = say) -> list
             places.check_hash(model, file, digest, places.expected_hash(model, file))
             with files.atomic_path(places.place(model, file)) as temporary:
                 shutil.copyfile(origin, temporary)
-            _record(model, file, digest, "local", str(source))
+            _record(model, file, digest, places.LOCAL, str(source))
     return [file.path for file in wanted]
 
 
@@ -114,7 +114,7 @@ def _state(model: Model, file: File) -> str:
         return "changed"
     if file.path in places.record(model)["files"]:
         return "right"
-    _record(model, file, digest, "local", "by hand")
+    _record(model, file, digest, places.LOCAL, "by hand")
     return "recorded" if expected is None else "right"
 
 
@@ -224,10 +224,11 @@ def _check_space(place: Path, wanted: int) -> None:
 def _record(model: Model, file: File, digest: str, revision: str, origin: str) -> None:
     """Puts a file on record. What is brought by hand leaves the revision and origin of a pull as they are."""
     known = places.record(model)
-    if revision == "local" and known.get("revision"):
+    if revision == places.LOCAL and known.get("revision"):
         revision, origin = known["revision"], known["origin"]
-    size = places.place(model, file).stat().st_size
-    places.write_record(model, revision, origin, {file.path: {"size": size, "sha256": digest}})
+    found = places.place(model, file).stat()
+    facts = {"size": found.st_size, "sha256": digest, "modified": found.st_mtime_ns}
+    places.write_record(model, revision, origin, {file.path: facts})
 
 
 def _in_folder(model: Model, file: File, source: Path) -> Path | None:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from encoder_samples import LANDMARKS, dark_with_squares, write_detector, write_encoder
 
+from synthface import recipe as recipes
 from synthface.encoder.network import Network
 from synthface.encoder.scrfd import Detector, suppress
-from synthface.errors import InputError
+from synthface.errors import InputError, RecipeError
 
 PICTURES = [
     dark_with_squares([(8, 16, 8)]),
@@ -43,6 +44,23 @@ def test_a_batch_finds_what_single_pictures_find(tmp_path: Path, layout: str, ba
     for alone, one in zip(detector(path)(PICTURES), together(PICTURES), strict=True):
         for expected, found in zip(alone, one, strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_square_without_a_whole_number_of_cells_is_refused(networks: Path, tmp_path: Path) -> None:
+    """The network rounds up where it halves an odd side; positions counted otherwise would lie elsewhere."""
+    import onnx
+
+    free = onnx.load(networks / "detector.onnx")
+    for axis in (2, 3):
+        free.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "side"
+    onnx.save(free, tmp_path / "free.onnx")
+    network = Network(tmp_path / "free.onnx", "cpu")
+    assert Detector(network, 96).size == (96, 96)
+    with pytest.raises(InputError, match="a square of 81 has no whole number") as caught:
+        Detector(network, 81)
+    assert "such as 96" in caught.value.fix
+    with pytest.raises(RecipeError, match="multiple of 32"):
+        recipes.build({}, {"encoder.detection_size": 600})
 
 
 def test_a_batching_network_sees_one_size_of_batches(networks: Path) -> None:

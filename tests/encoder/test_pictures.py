@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from synthface.encoder.pictures import PictureError, load
+from synthface.errors import InputError
 
 PIXELS = 100_000_000
 IMAGE = crop(5, 40)
@@ -117,6 +118,19 @@ def test_bad_pictures_are_refused_in_one_sentence(tmp_path: Path, data: bytes, r
     assert caught.value.reason == reason
     assert words in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "data", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", b"GIF89a\x09\0\x09\0\0\0\0;"]
+)
+def test_pillows_other_readers_are_not_asked(data: bytes) -> None:
+    """One of them would start Ghostscript."""
+    from synthface.dataset.decode import decode
+
+    with pytest.raises(PictureError, match="is not a picture"):
+        load(data, 100)
+    with pytest.raises(InputError, match="neither JPEG nor any other picture"):
+        decode(data)
 
 
 def test_what_pillow_itself_refuses_is_told_as_that() -> None:

@@ -127,9 +127,20 @@ def test_embed_equals_insightfaces_largest_face_of_each_photograph(
 
 
 @pytest.mark.parametrize("size", [256, 640])
-def test_tight_photographs_are_found_after_padding(real_data: Path, recipe: EncoderRecipe, size: int) -> None:
-    detector = open_detector(recipe.model_copy(update={"detection_size": size}), device="cpu")
+def test_tight_photographs_are_found_after_padding(
+    real_data: Path, recipe: EncoderRecipe, size: int, tmp_path: Path
+) -> None:
+    """The network's own square is 640; freed from it, it sees others as well."""
+    import onnx
+
+    free = onnx.load(recipe.detector)
+    for axis in (2, 3):
+        free.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = f"side{axis}"
+    onnx.save(free, tmp_path / "free.onnx")
+    freed = recipe.model_copy(update={"detection_size": size, "detector": str(tmp_path / "free.onnx")})
+    detector = open_detector(freed, device="cpu")
     assert detector is not None
+    assert detector.size == (size, size)
     images = [pictures.load(path, 10**7) for path in sorted((real_data / "tight").glob("*.jpg"))]
     assert len(images) == 8
     assert FaceFinder(detector, (0.0,), "largest")(images) == [None] * 8

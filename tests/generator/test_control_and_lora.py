@@ -187,6 +187,10 @@ def test_lcm_with_its_lora_draws_four_steps_without_guidance(checkpoint, tmp_pat
         (lambda s: {**s, "lora_unet_nowhere.lora_down.weight": torch.zeros(2, 4)}, "the layer nowhere"),
         (lambda s: {**s, "text_encoder.bias": torch.zeros(2)}, "belongs to no LoRA of a UNet"),
         (lambda s: {k: v[..., :3] if "attn2_to_q.lora_down" in k else v for k, v in s.items()}, "is (16, 3)"),
+        (lambda s: {k: v[:, :1] if "attn2_to_q.lora_up" in k else v for k, v in s.items()}, "do not fit together"),
+        (lambda s: {k: v[0] if "attn2_to_q.lora_up" in k else v for k, v in s.items()}, "do not fit together"),
+        (lambda s: {k: v[:0] if "attn2_to_q.lora_down" in k else v for k, v in s.items()}, "do not fit together"),
+        (lambda s: {k: torch.ones(2) if k.endswith("alpha") else v for k, v in s.items()}, "in place of one number"),
         (lambda s: {}, "holds no LoRA"),
     ],
 )

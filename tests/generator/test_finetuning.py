@@ -49,6 +49,19 @@ def arguments(place: Path, out: Path, start: Path | str, *more: str) -> list[str
     return [str(part) for part in [*command, *sets, *more, "--json"]]
 
 
+@pytest.mark.parametrize("cached", ["true", "false"])
+def test_damaged_pictures_are_counted(synthface, pairs512, checkpoint, tmp_path, cached):
+    shutil.copytree(pairs512 / "faces", tmp_path / "faces")
+    shutil.copy(pairs512 / "faces.npz", tmp_path)
+    next((tmp_path / "faces").glob("*/*.png")).write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    more = ("train_generator.max_corrupt=0.5", f"train_generator.cache_latents={cached}", "train_generator.steps=4")
+    done = synthface(
+        *arguments(tmp_path, tmp_path / "own", checkpoint, *(part for value in more for part in ("--set", value)))
+    )
+    assert done.code == 0, done.err
+    assert done.json["damaged"] == 1
+
+
 def test_stable_diffusion_becomes_an_arc2face(synthface, pairs512, stable_diffusion, tmp_path, generator):
     done = synthface(*arguments(pairs512, tmp_path / "own", stable_diffusion))
     assert done.code == 0, done.err
@@ -190,10 +203,17 @@ class TestRestoration:
         enlarged = cv2.resize(small, (64, 64), interpolation=cv2.INTER_CUBIC)
         assert np.abs(read_BHWC[0].astype(int) - (255 - enlarged.astype(int))).max() <= 1
 
-    def test_it_decides_the_training(self, synthface, pairs512, checkpoint, network, tmp_path):
-        more = ("--set", f"train_generator.upscaler={network}")
-        done = synthface(*arguments(pairs512, tmp_path / "own", checkpoint, *more))
-        assert done.code == 0, done.err
+    def test_it_decides_the_training(self, synthface, checkpoint, network, tmp_path):
+        write_people(tmp_path / "faces", patterns(4, 32))
+        rows = np.random.default_rng(0).standard_normal((4, 512)).astype(np.float32)
+        np.savez(tmp_path / "faces.npz", embeddings=rows, labels=np.arange(4))
+        latents = {}
+        for name, more in (("plain", ()), ("restored", ("--set", f"train_generator.upscaler={network}"))):
+            done = synthface(*arguments(tmp_path, tmp_path / name, checkpoint, *more))
+            assert done.code == 0, done.err
+            latents[name] = np.load(tmp_path / f"{name}-training" / "cache" / "latents.npy").astype(np.float32)
+        apart = np.abs(latents["plain"] - latents["restored"])[:, :, 0].mean((1, 2, 3, 4))
+        assert (apart > 1e-2).all(), "every picture went through the network"
 
     def test_what_is_no_such_network_is_refused(self, world, tmp_path):
         with pytest.raises(InputError, match="There is no restoration network"):

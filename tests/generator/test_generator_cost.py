@@ -34,6 +34,32 @@ def test_the_time_of_every_process_counts(synthface: Command, tmp_path: Path, mo
     assert not list(tmp_path.iterdir())
 
 
+def test_a_recipe_alone_tells_the_cost(synthface: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("--recipe", "train-arc2face", "--dry-run", "--images-per-second", 2)
+    told = synthface("train-generator", *options, "--json")
+    assert told.code == 0, told.err
+    content = told.json
+    assert (content["missing"], content["pictures"], content["bytes_of_cache"]) == ([], None, None)
+    assert content["bytes_of_cache_per_million"] == 1_000_000 * 2 * 64 * 1024
+    assert content["seconds"] == pytest.approx(content["pictures_seen"] / 2)
+    assert (
+        "disk: 131.07 GB of cache for every million pictures in the data" in synthface("train-generator", *options).out
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("given", "lacking"), [((), "--data"), (("--data", "faces"), "--embeddings")])
+def test_a_training_without_pairs_is_refused(
+    synthface: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], lacking: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = synthface("train-generator", *given)
+    assert refused.code == 2
+    assert f"There is nothing to train on without {lacking}. Give both" in refused.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_decoders_stage_is_told_and_refused_where_no_decoder_would_learn() -> None:
     settings = {"train_generator.mode": "scratch", "train_generator.decoder.steps": 30}
     content = rehearsal.rehearse(recipes.build({}, settings), "nowhere", ["nowhere.npz"])

@@ -98,6 +98,7 @@ def test_guidance_in_two_calls_gives_the_same_latents(generator, expected):
 
 def test_plain_attention_gives_the_same_latents(expected):
     plain = Arc2Face.from_pretrained(GOLDEN / "checkpoint", dtype="float32", device="cpu", fused_attention=False)
+    assert {type(attention).__name__ for attention in plain.unet.attn_processors.values()} == {"AttnProcessor"}
     found = latents(plain, expected, "DPMSolverMultistepScheduler", 5, 3.0)
     assert relative(found, expected["latents_dpm5_cfg3"]) < LATENTS
 

@@ -224,6 +224,40 @@ def test_an_mlp_takes_the_place_of_the_text_encoder(checkpoint, embedding_5D):
 
 
 @pytest.mark.parametrize(
+    ("file", "change", "match"),
+    [
+        ("arc2face/config.json", {"sample_size": None}, "sample_size None"),
+        ("arc2face/config.json", {"sample_size": [8, 8]}, r"sample_size \[8, 8\]"),
+        ("base/vae/config.json", {"scaling_factor": None}, "scaling_factor None"),
+        ("base/vae/config.json", {"scaling_factor": 0}, "scaling_factor 0"),
+        ("base/scheduler/scheduler_config.json", {"prediction_type": "noise"}, "prediction_type 'noise'"),
+        ("base/scheduler/scheduler_config.json", {"beta_schedule": "steep"}, "cannot run 2 steps"),
+        ("encoder/config.json", {"num_attention_heads": 7}, "no CLIP text encoder"),
+        ("encoder/config.json", {"hidden_act": "swoosh"}, "no CLIP text encoder"),
+        ("encoder/config.json", {"model_type": "mlp", "dimension": 512}, "no MLP conditioner"),
+        ("encoder/config.json", {"model_type": "mlp", "dimension": 0, "width": 520}, "no MLP conditioner"),
+        ("synthface.json", [1], "names no dimension"),
+    ],
+)
+def test_configurations_of_nothing_are_one_sentence(checkpoint, embedding_5D, file, change, match):
+    path = checkpoint / file
+    known = {} if change == [1] or "mlp" in change.values() else json.loads(path.read_text())
+    path.write_text(json.dumps(change if change == [1] else {**known, **change}))
+    with pytest.raises(SynthfaceError, match=match) as caught:
+        load(checkpoint).sample(embedding_5D[:1], [0], num_inference_steps=2)
+    assert caught.value.fix
+
+
+def test_an_mlp_for_other_embeddings_is_refused(checkpoint):
+    network = MlpConditioner(16, 520, hidden=8, layers=2)
+    shutil.rmtree(checkpoint / "encoder")
+    (checkpoint / "encoder").mkdir()
+    (checkpoint / "encoder" / "config.json").write_text(json.dumps({"model_type": "mlp", **network.config}))
+    save_file(network.state_dict(), checkpoint / "encoder" / "model.safetensors")
+    refused(checkpoint, "embeddings of 16, and the checkpoint speaks of 512")
+
+
+@pytest.mark.parametrize(
     ("rows", "match"),
     [
         (np.ones((2, 511)), r"\(2, 511\); this generator reads \(N, 512\)"),

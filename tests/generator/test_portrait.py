@@ -195,6 +195,18 @@ def test_faces_are_found_in_the_photograph_and_in_what_is_drawn(synthface, detec
     assert "similarity to the input no face on average" in told.out
 
 
+def test_aligned_photographs_are_not_searched_and_drawn_pictures_are(synthface, detecting, samples, tmp_path):
+    photograph = samples.write_jpeg(tmp_path / "dark.jpg", np.full((112, 112, 3), 9, np.uint8))
+    options = [photograph, "--n", 2, "--out", tmp_path / "out", "--json", *detecting, "--aligned"]
+    done = synthface("portrait", *options, "--set", "encoder.detection_threshold=0.99")
+    assert done.code == 0, done.err
+    (person,) = done.json["people"]
+    assert None in [entry["similarity"] for entry in person["pictures"]], "no noise is as bright as that"
+    refused = synthface("portrait", *options, "--set", "encoder.detector=null")
+    assert refused.code == 2
+    assert "names no detector" in refused.err
+
+
 def test_a_photograph_without_a_face_is_said(synthface, detecting, samples, tmp_path):
     dark = samples.write_jpeg(tmp_path / "dark.jpg", samples.dark_with_squares([]))
     done = synthface("portrait", dark, "--n", 1, "--out", tmp_path / "out", *detecting)

@@ -20,6 +20,7 @@ from synthface.generator.schedule import make_scheduler
 
 FEW = {"num_inference_steps": 3, "guidance_scale": 2.0}
 SEEDS = [11, 2**63 + 5, 0, 2**64 - 1, 12]
+HALF_MEAN, HALF_MOST = 1, 12  # in bfloat16, whose numbers near 1 lie 2 grey levels apart before they are averaged
 TOLERANCE = 2  # grey levels of 255 that another batch shape may change, here: no more than one picture's rounding
 
 
@@ -76,6 +77,16 @@ class TestIndependence:
         for size in (1, 2, 3):
             apart = generator.sample(embedding_5D, SEEDS, batch_size=size, **FEW).astype(int)
             assert np.abs(together - apart).max() <= TOLERANCE
+
+    def test_of_the_batch_size_in_bfloat16_within_its_rounding(self, checkpoint, embedding_5D):
+        from synthface.generator import Arc2Face
+
+        half = Arc2Face.from_pretrained(checkpoint, dtype="bfloat16", device="cpu")
+        whole = half.sample(embedding_5D, SEEDS, **FEW).astype(int)
+        for size in (1, 2, 3):
+            apart = np.abs(half.sample(embedding_5D, SEEDS, batch_size=size, **FEW) - whole)
+            assert apart.mean() < HALF_MEAN
+            assert apart.max() <= HALF_MOST
 
     def test_of_the_batch_under_a_sampler_that_draws_noise_at_each_step(self, generator, embedding_5D):
         options = {"scheduler": "LCMScheduler", "num_inference_steps": 4, "guidance_scale": 1.0}
@@ -258,10 +269,29 @@ def test_half_precision_and_channels_last_give_nearly_the_same_pictures(checkpoi
     exact = generator.sample(embedding_5D[:2], [1, 2], **FEW).astype(int)
     for options, limit in (({"dtype": "bfloat16"}, 6.0), ({"dtype": "float32", "channels_last": True}, 0.1)):
         other = Arc2Face.from_pretrained(checkpoint, device="cpu", **options)
+        last = other.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+        assert (last, str(other.dtype)) == ("channels_last" in options, f"torch.{options['dtype']}")
         assert np.abs(other.sample(embedding_5D[:2], [1, 2], **FEW).astype(int) - exact).mean() < limit
 
 
+def test_no_embeddings_give_no_pictures(generator, embedding_5D):
+    assert generator.encode(embedding_5D[:0]).shape == (0, *generator.encode(embedding_5D).shape[1:])
+    assert generator.sample(embedding_5D[:0], []).shape == (0, 64, 64, 3)
+
+
 class TestOutOfMemory:
+    def test_prompts_count_too(self, generator, embedding_5D, monkeypatch):
+        real = generator.conditioner.forward
+
+        def forward(unit_ND, *arguments):
+            if len(unit_ND) > 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return real(unit_ND, *arguments)
+
+        monkeypatch.setattr(generator.conditioner, "forward", forward)
+        with pytest.raises(ResourceError, match=r"5 pictures does not fit .* 2 fits"):
+            generator.sample(embedding_5D, SEEDS, **FEW)
+
     @pytest.mark.parametrize(
         "error",
         [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")],

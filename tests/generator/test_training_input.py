@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from tiny_training import train
 
 from synthface.errors import InputError, ResourceError
-from synthface.generator.training import denoiser
+from synthface.generator.training import autoencoder_training, denoiser
 from synthface.generator.training.pairs import open_pairs
 
 
@@ -71,6 +72,32 @@ class TestBadInput:
         with pytest.raises(ResourceError, match=r"a batch of 4 pictures does not fit .* 2 fits") as caught:
             train(world, tmp_path / "generator")
         assert "train_generator.batch_size=2" in caught.value.fix
+
+    def test_the_optimisers_state_counts(self, world, tmp_path, monkeypatch):
+        """Smaller batches are no help where AdamW's moments do not fit."""
+
+        def step(*_, **__):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+        monkeypatch.setattr(torch.optim.AdamW, "step", step)
+        with pytest.raises(ResourceError, match="not even one picture fits"):
+            train(world, tmp_path / "generator")
+
+    def test_the_latents_say_which_batch_fits(self, world, tmp_path, monkeypatch):
+        from diffusers import AutoencoderKL
+
+        real = AutoencoderKL.encode
+
+        def encode(self, picture_BCHW, *arguments, **more):
+            if len(picture_BCHW) > 4:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return real(self, picture_BCHW, *arguments, **more)
+
+        monkeypatch.setattr(AutoencoderKL, "encode", encode)
+        monkeypatch.setattr(autoencoder_training, "show_reconstructions", lambda *_: lambda step: None)
+        with pytest.raises(ResourceError, match=r"The autoencoder: a batch of \d+ pictures .* fits") as caught:
+            train(world, tmp_path / "generator", **{"train_generator.mirror": False})
+        assert "train_generator.encode_batch=" in caught.value.fix
 
     def test_a_compiler_that_fails_is_one_sentence(self, world, tmp_path, monkeypatch):
         from torch._dynamo.exc import TorchDynamoException

@@ -61,6 +61,17 @@ def test_terms_are_shown_before_the_first_pull_and_must_be_agreed_to(
     assert len(answers) == 2
 
 
+def test_files_that_lie_there_by_hand_are_no_agreement(synthface: Run, hub: Hub, model: Model) -> None:
+    path = places.folder(model) / "net/config.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(hub.files["people/tiny", "net/config.json"])
+    assert synthface("models", "verify", "tiny").code == 1  # which puts it on record
+    refused = synthface("models", "pull", "tiny")
+    assert refused.code == 2
+    assert "Do no harm with it." in refused.err
+    assert hub.served == []
+
+
 def test_pull_prints_json(synthface: Run, hub: Hub, model: Model) -> None:
     first = synthface("models", "pull", "tiny", "--yes", "--json").json
     assert first == {

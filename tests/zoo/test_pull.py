@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from hub_server import Hub
 
-from synthface import zoo
+from synthface import files, zoo
 from synthface.errors import InputError, MissingWeightsError, OutputError
 from synthface.zoo import places
 from synthface.zoo.catalogue import File, Model
@@ -42,7 +43,11 @@ def test_a_pull_brings_every_file_and_records_source_size_and_hash(model: Model,
     record = places.record(model)
     assert (record["revision"], record["origin"], record["repository"]) == (model.revision, hub.address, "people/tiny")
     for path, known in record["files"].items():
-        assert known == {"size": len(content(model, path)), "sha256": hashlib.sha256(content(model, path)).hexdigest()}
+        assert known == {
+            "size": len(content(model, path)),
+            "sha256": hashlib.sha256(content(model, path)).hexdigest(),
+            "modified": (places.folder(model) / path).stat().st_mtime_ns,
+        }
     assert zoo.weights("tiny") == places.folder(model) / "net"
     assert zoo.find("tiny") == places.folder(model) / "net"
     assert not list(places.folder(model).rglob("*.part"))
@@ -171,13 +176,37 @@ def test_changed_and_half_files_are_found_and_mended(model: Model, hub: Hub, pat
     whole = content(model, path)
     (places.folder(model) / path).write_bytes(whole[:-3] if state == "half" else bytes(len(whole)))
     assert verify(model)[path] == state
-    if state == "half":
-        with pytest.raises(MissingWeightsError, match="1 of 2 files is missing"):
-            zoo.weights("tiny")
+    refusal = (
+        (MissingWeightsError, "1 of 2 files is missing") if state == "half" else (InputError, "no longer the file")
+    )
+    with pytest.raises(refusal[0], match=refusal[1]):
+        zoo.weights("tiny")
     said: list[str] = []
     assert pull(model, tell=said.append) == [path]
     assert said[0] == f"tiny: {path} is {state}; it is replaced."
     assert content(model, path) == whole
+
+
+def test_a_file_is_hashed_again_only_where_it_was_written_to(
+    model: Model, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull(model)
+    hashed: list[Path] = []
+    real = files.sha256_file
+    monkeypatch.setattr(files, "sha256_file", lambda path: hashed.append(path) or real(path))
+    zoo.weights("tiny")
+    assert hashed == []
+    os.utime(places.folder(model) / WEIGHTS)
+    for _ in range(2):
+        zoo.weights("tiny")
+    assert hashed == [places.folder(model) / WEIGHTS]
+
+
+@pytest.mark.parametrize("record", [{"files": {CONFIG: {}}}, {"files": []}, []])
+def test_a_record_that_is_none_is_said(model: Model, record: object) -> None:
+    files.write_json(files.make_directory(places.folder(model)) / places.RECORD, record)
+    with pytest.raises(InputError, match="is not a record of pulled files"):
+        zoo.weights("tiny")
 
 
 def test_files_brought_by_hand_count_and_are_recorded(model: Model, hub: Hub) -> None:

@@ -22,8 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from synthface import files
+from synthface.devices import is_out_of_memory
 from synthface.errors import InputError
 from synthface.generator.decode import downscaling
+from synthface.generator.device import out_of_memory
 from synthface.generator.training.pairs import Pairs
 from synthface.generator.training.pictures import PictureReader
 from synthface.progress import Progress
@@ -94,7 +96,25 @@ def cache_latents(
     side = reader.side // downscaling(vae)
     shape = (views, 2, int(vae.config.latent_channels), side, side)
     index_N = np.arange(len(pairs))
-    return _fill(folder / "latents.npy", pairs, reader, index_N, shape, np.float16, batch, facts, max_corrupt, encode)
+
+    def encode_or_explain(picture_BHWC: NDArray[np.uint8]) -> NDArray[np.float16]:
+        try:
+            return encode(picture_BHWC)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        # outside of the handler, whose traceback keeps the failed batch's tensors alive
+        raise out_of_memory(
+            len(picture_BHWC),
+            lambda fewer: encode(picture_BHWC[:fewer]),
+            device,
+            "train_generator.encode_batch",
+            "The autoencoder",
+        )
+
+    return _fill(
+        folder / "latents.npy", pairs, reader, index_N, shape, np.float16, batch, facts, max_corrupt, encode_or_explain
+    )
 
 
 def weights_digest(network: torch.nn.Module) -> str:

@@ -167,11 +167,12 @@ class Training:
         return range(start, start + self.stage.pace.batch_size)
 
     def _attempt(self, fewer: int) -> None:
-        """Whether a step of `fewer` pictures fits; its gradients are thrown away."""
+        """Whether a step of `fewer` pictures fits, AdamW's state included; the weights are thrown away with the process."""
         try:
             with self.precision():
                 loss = self.stage.loss(self.network, range(fewer))["loss"]
             loss.backward()
+            self.optimizer.step()
         finally:
             self.optimizer.zero_grad(set_to_none=True)
 

@@ -16,15 +16,16 @@ _HALF = 2  # bytes of a number of the cached latents
 _STABLE_DIFFUSION = (4, 8)  # channels of its latents, and how many pixels lie along one
 
 
-def rehearse(recipe: Recipe, data: str, embeddings: Sequence[str], speed: float | None = None) -> dict[str, Any]:
+def rehearse(recipe: Recipe, data: str | None, embeddings: Sequence[str], speed: float | None = None) -> dict[str, Any]:
     """Pictures seen, steps, disk of the latents; time where `speed`, pictures/s of one device, is given.
 
-    `missing` are the data that are not there; the disk is then None. Raises what opening the data raises.
+    `missing` are the data that are not there. With such, or with none named, pictures and their disk are None, and the disk
+    is told for a million pictures. Raises what opening the data raises.
     """
     settings = recipe.train_generator
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    missing = [path for path in (data, *embeddings) if not Path(path).exists()]
-    pictures = None if missing else len(open_pairs(data, embeddings))
+    missing = [path for path in (data, *embeddings) if path is not None and not Path(path).exists()]
+    pictures = None if missing or data is None or not embeddings else len(open_pairs(data, embeddings))
     a_step = settings.batch_size * settings.accumulate * processes
     content: dict[str, Any] = {
         "mode": settings.mode,
@@ -43,6 +44,8 @@ def rehearse(recipe: Recipe, data: str, embeddings: Sequence[str], speed: float 
         "processes": processes,
         "images_per_second": speed,
     }
+    if pictures is None:
+        content["bytes_of_cache_per_million"] = 1_000_000 * cached_bytes(settings)
     if speed is not None:
         seconds = content["pictures_seen"] / (speed * processes)
         content |= {
@@ -82,6 +85,11 @@ def told(content: dict[str, Any]) -> str:
         lines.append(f"decoder: {content['decoder_steps']:,} steps, {content['decoder_pictures_seen']:,} pictures seen")
     if content["bytes_of_cache"] is not None:
         lines.append(f"disk: {content['bytes_of_cache'] / 1e9:,.2f} GB of cache, beside the checkpoints")
+    else:
+        lines.append(
+            f"disk: {content['bytes_of_cache_per_million'] / 1e9:,.2f} GB of cache for every million pictures in the data, beside "
+            "the checkpoints; all of it is told when --data and --embeddings name what is here"
+        )
     if "seconds" in content:
         lines.append(
             f"time of the denoiser: {content['duration']} at the given {content['images_per_second']:,.4g} pictures/s of one "

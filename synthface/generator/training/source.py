@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import numpy as np
@@ -26,6 +27,10 @@ class Source(Protocol):
         """Rows that may be asked for."""
         ...
 
+    def damaged(self) -> Collection[int]:
+        """Rows of which this process knows that they hold no picture."""
+        ...
+
     def latents(
         self, row_B: NDArray[np.int64], mirrored_B: NDArray[np.bool_], normal_BCHW: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -48,6 +53,9 @@ class CachedLatents:
     def usable(self) -> NDArray[np.int64]:
         return self.cache.usable()
 
+    def damaged(self) -> Collection[int]:
+        return self.cache.bad
+
     def latents(
         self, row_B: NDArray[np.int64], mirrored_B: NDArray[np.bool_], normal_BCHW: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -68,6 +76,9 @@ class CachedPixels:
 
     def usable(self) -> NDArray[np.int64]:
         return self.cache.usable()
+
+    def damaged(self) -> Collection[int]:
+        return self.cache.bad
 
     def latents(
         self, row_B: NDArray[np.int64], mirrored_B: NDArray[np.bool_], normal_BCHW: torch.Tensor
@@ -91,6 +102,9 @@ class Encoded:
 
     def usable(self) -> NDArray[np.int64]:
         return np.arange(len(self.pairs), dtype=np.int64)
+
+    def damaged(self) -> Collection[int]:
+        return self._bad
 
     @torch.no_grad()
     def latents(

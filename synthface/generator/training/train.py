@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import gather_object
 
 from synthface import files
 from synthface.generator.attention import plain_attention_helps
@@ -74,7 +75,7 @@ def train_generator(recipe: Recipe, pairs: Pairs, folder: Path) -> dict[str, Any
             "mode": settings.mode,
             "space": settings.space if settings.mode == "scratch" else "latent",
             "pictures": len(pairs),
-            "damaged": len(pairs) - len(source.usable()),
+            "damaged": len({*gather_object([int(row) for row in source.damaged()])}),
             "people": int(pairs.people),
             "dimension": pairs.dimension,
             "parameters": sum(parameter.numel() for parameter in parts.unet.parameters()),

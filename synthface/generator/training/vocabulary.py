@@ -1,4 +1,4 @@
-"""A CLIP tokenizer of the five words that the prompt needs: 68 tokens in place of 49,408.
+"""A CLIP tokenizer of the five words that the prompt needs: 65 tokens in place of 49,408.
 
 A small generator would otherwise carry more numbers in embeddings of words that it never reads than in its UNet.
 """
