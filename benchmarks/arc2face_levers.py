@@ -6,16 +6,19 @@ shapes, so that what they cost is real and what they draw is nothing; the LoRA i
 embedded`) the effects mean something: difference of the pictures, similarity to the embedding that was asked for.
 
 A step and a decoding are timed apart; a picture of the lever's own number of steps takes steps × step + decoding.
-The reference is float32, one picture at once, guidance at every step.
+The reference is float32, one picture at once, guidance at every step. The levers are timed in turns, all of them in every
+round, and the gain is the median over the rounds of the reference's time in that round through the lever's: a machine that
+wavers does so for all of them.
 
     python benchmarks/arc2face_levers.py --keep
-    python benchmarks/arc2face_levers.py --model synthface/embedded/generator --encoder embedded --keep
+    python benchmarks/arc2face_levers.py --model synthface/embedded/generator --encoder embedded --batches 1 12 --compile --keep
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -97,72 +100,96 @@ class Bench:
     """One model under all levers, at several batch sizes."""
 
     def __init__(
-        self, model: Path, device: str, side: int | None, runs: int, timed_steps: int, whole_steps: int
+        self, model: Path, device: str, side: int | None, runs: int, timed_steps: int, whole_steps: int, stay_open: int
     ) -> None:
-        """whole_steps: of the pictures by which the effects are judged, where a lever has no fewer of its own."""
+        """whole_steps: of the pictures by which the effects are judged, where a lever has no fewer of its own.
+
+        stay_open: generators that stay loaded from round to round.
+        """
         self.model, self.device, self.runs, self.timed_steps = model, device, runs, timed_steps
         self.gpu, self.latent_side = device != "cpu", None if side is None else side // 8
-        self.whole_steps = whole_steps
+        self.whole_steps, self.stay_open = whole_steps, stay_open
         self.reference: dict[str, Any] = {}
-        self._opened: tuple[dict[str, Any], Any] = ({}, None)
+        self._opened: dict[str, Any] = {}
 
     def rows(
-        self, lever: Lever, batches: list[int], condition_ND: NDArray[np.float32], encoder: Any
+        self, levers: list[Lever], batches: list[int], condition_ND: NDArray[np.float32], encoder: Any, rounds: int
     ) -> list[dict[str, Any]]:
-        """The lever at every batch size; its effect is judged once, on all conditions."""
-        generator = self._open(lever)
-        with torch.inference_mode():
-            final = self._denoise(generator, lever, condition_ND, min(lever.steps, self.whole_steps))
-            pictures = to_uint8(decode(generator.vae, final, lever.at_once))
-            speeds = [self._speed(generator, lever, batch, condition_ND) for batch in batches]
-        if not self.reference:
-            self.reference = {"picture": speeds[0][1], "latent": final.float().cpu(), "pictures": pictures}
-        effect = self._effect(final.float().cpu(), pictures)
-        if encoder is not None:
-            unit = sphere.normalize(encoder.embed(pictures))
-            similarity = (unit * sphere.normalize(condition_ND)).sum(1).mean()
-            effect["similarity_to_condition"] = round(float(similarity), 4)
-        return [{**row, "gain": round(self.reference["picture"] / picture, 2), **effect} for row, picture in speeds]
+        """Every lever at every batch size. Effects are judged once, on all conditions."""
+        effects: dict[str, dict[str, Any]] = {}
+        turns: dict[tuple[str, int], list[tuple[float, float]]] = {}
+        facts: dict[str, dict[str, Any]] = {}
+        for _ in range(rounds):
+            for lever in levers:
+                generator = self._open(lever)
+                if lever.name not in effects:
+                    effects[lever.name] = self._effect(generator, lever, condition_ND, encoder)
+                    facts[lever.name] = {
+                        "dtype": str(generator.dtype).removeprefix("torch."),
+                        "channels_last": generator.channels_last,
+                        "gigaflops": self._flops(generator) * _calls(lever) / 1e9,
+                        "peak": self._peak(generator.dtype),
+                    }
+                for batch in _batches(lever, batches):
+                    turns.setdefault((lever.name, batch), []).append(self._turn(generator, lever, batch, condition_ND))
+        whole = {
+            (lever.name, batch): [lever.steps * step + decoding for step, decoding in turns[lever.name, batch]]
+            for lever in levers
+            for batch in _batches(lever, batches)
+        }
+        reference = whole[levers[0].name, batches[0]]
+        rows = []
+        for lever in levers:
+            known = facts[lever.name]
+            for batch in _batches(lever, batches):
+                step, decoding = (statistics.median(times) for times in zip(*turns[lever.name, batch], strict=True))
+                gains = [base / own for base, own in zip(reference, whole[lever.name, batch], strict=True)]
+                rows.append({
+                    "lever": lever.name,
+                    "batch": batch,
+                    "dtype": known["dtype"],
+                    "channels_last": known["channels_last"],
+                    "steps": lever.steps,
+                    "milliseconds_a_step": round(step * 1e3, 2),
+                    "milliseconds_of_decoding": round(decoding * 1e3, 2),
+                    "images_per_second": round(1 / statistics.median(whole[lever.name, batch]), 4),
+                    # of the UNet, in a step's time; the peak is what one large matrix product reaches in the same precision
+                    "teraflops": round(known["gigaflops"] / step / 1e3, 3),
+                    "share_of_peak": round(known["gigaflops"] * 1e9 / step / known["peak"], 3),
+                    "gain": round(statistics.median(gains), 2),
+                    "gains_of_the_rounds": [round(gain, 2) for gain in gains],
+                    **effects[lever.name],
+                })  # fmt: skip
+        return rows
 
     def _open(self, lever: Lever) -> Any:
-        """The generator with the lever's options; the last one stays open for the levers that load the same."""
+        """The generator with the lever's options; the last `stay_open` ones stay open."""
         options = {
             **lever.load,
             **({"vae": self._tiny()} if lever.tiny else {}),
             **({"lora": self._lora()} if lever.lora else {}),
         }
-        if self._opened[0] != options:
-            self._opened = ({}, None)
+        key = repr(sorted(options.items()))
+        if key not in self._opened:
+            while len(self._opened) >= self.stay_open:
+                del self._opened[next(iter(self._opened))]
             generator = Arc2Face.from_pretrained(self.model, device=self.device, **options)
             if self.latent_side is not None:
                 generator.unet.register_to_config(sample_size=self.latent_side)
-            self._opened = (options, generator)
-        return self._opened[1]
+                generator.image_size = 8 * self.latent_side
+            self._opened[key] = generator
+        return self._opened[key]
 
-    def _speed(
-        self, generator: Any, lever: Lever, batch: int, condition_ND: NDArray[np.float32]
-    ) -> tuple[dict[str, Any], float]:
-        """The speed at one batch size, and the seconds of a whole picture."""
+    @torch.inference_mode()
+    def _turn(self, generator: Any, lever: Lever, batch: int, condition_ND: NDArray[np.float32]) -> tuple[float, float]:
+        """Seconds of a step and of a decoding, a picture."""
         step = seconds(
             lambda: self._denoise(generator, lever, condition_ND[:batch], self.timed_steps), self.gpu, self.runs
         )
         side = int(generator.unet.config.sample_size)
         latent = torch.randn(batch, int(generator.unet.config.in_channels), side, side, device=self.device)
-        decoding = seconds(lambda: decode(generator.vae, latent, lever.at_once), self.gpu, self.runs) / batch
-        step /= self.timed_steps * batch
-        picture = lever.steps * step + decoding
-        row: dict[str, Any] = {
-            "lever": lever.name,
-            "batch": batch,
-            "dtype": str(generator.dtype).removeprefix("torch."),
-            "channels_last": generator.channels_last,
-            "steps": lever.steps,
-            "milliseconds_a_step": round(step * 1e3, 2),
-            "milliseconds_of_decoding": round(decoding * 1e3, 2),
-            "images_per_second": round(1 / picture, 4),
-            **self._share_of_peak(generator, lever, step),
-        }
-        return row, picture
+        decoding = seconds(lambda: decode(generator.vae, latent, lever.at_once), self.gpu, self.runs)
+        return step / (self.timed_steps * batch), decoding / batch
 
     def _denoise(
         self, generator: Arc2Face, lever: Lever, condition_ND: NDArray[np.float32], steps: int
@@ -179,22 +206,26 @@ class Bench:
             step_generators(seeds),
         )
 
-    def _effect(self, latent: torch.Tensor, pictures: NDArray[np.uint8]) -> dict[str, Any]:
+    @torch.inference_mode()
+    def _effect(self, generator: Any, lever: Lever, condition_ND: NDArray[np.float32], encoder: Any) -> dict[str, Any]:
+        """What the lever does to the pictures, against the first lever's; empty for random networks of another work."""
+        final = self._denoise(generator, lever, condition_ND, min(lever.steps, self.whole_steps))
+        latent, pictures = final.float().cpu(), to_uint8(decode(generator.vae, final, lever.at_once))
+        if not self.reference:
+            self.reference = {"latent": latent, "pictures": pictures}
+        if lever.tiny or lever.lora:  # their weights are random here and draw nothing
+            return {}
         wanted = self.reference["latent"]
         difference = np.abs(pictures.astype(int) - self.reference["pictures"].astype(int))
-        return {
+        effect = {
             "latents_relative_l2": float(f"{torch.linalg.norm(latent - wanted) / torch.linalg.norm(wanted):.3g}"),
             "mean_difference_of_255": round(float(difference.mean()), 3),
         }
-
-    def _share_of_peak(self, generator: Arc2Face, lever: Lever, step: float) -> dict[str, Any]:
-        """Arithmetic of the UNet in a step's time, as a share of what one large matrix product reaches in the same precision."""
-        calls = 1 if lever.guidance.scale == 1 else 1 + (lever.guidance.interval[1] - lever.guidance.interval[0])
-        flops = self._flops(generator) * calls
-        return {
-            "teraflops": round(flops / step / 1e12, 3),
-            "share_of_peak": round(flops / step / self._peak(generator.dtype), 3),
-        }
+        if encoder is not None:
+            unit = sphere.normalize(encoder.embed(pictures))
+            similarity = (unit * sphere.normalize(condition_ND)).sum(1).mean()
+            effect["similarity_to_condition"] = round(float(similarity), 4)
+        return effect
 
     def _flops(self, generator: Arc2Face) -> float:
         if "flops" not in self.__dict__:
@@ -249,6 +280,16 @@ class Bench:
         return path
 
 
+def _calls(lever: Lever) -> float:
+    """Runs of the UNet a step and picture, in the mean over the noise levels."""
+    return 1 if lever.guidance.scale == 1 else 1 + (lever.guidance.interval[1] - lever.guidance.interval[0])
+
+
+def _batches(lever: Lever, batches: list[int]) -> list[int]:
+    """Without those at which decoding in slices is decoding at once."""
+    return [batch for batch in batches if batch > lever.at_once]
+
+
 def conditions(model: Path, file: str | None, count: int) -> NDArray[np.float32]:
     """`count` unit embeddings: of a file, else random directions."""
     dimension = int(files.read_json(model / "synthface.json")["dimension"])
@@ -266,7 +307,8 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", help="default: 1 and 2 on a CPU, 1, 4 and 16 on a GPU")
     parser.add_argument("--whole-steps", type=int, default=4, help="of the pictures that the effects are judged by")
     parser.add_argument("--checkpoint", type=Path, help="keep the random checkpoint here, or take it from here")
-    parser.add_argument("--runs", type=int, default=1, help="timed runs, of which the best counts")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of every lever, of which the median counts")
+    parser.add_argument("--runs", type=int, default=1, help="timed runs a turn, of which the best counts")
     parser.add_argument(
         "--compile",
         action=argparse.BooleanOptionalAction,
@@ -280,20 +322,23 @@ def main() -> None:
     try:
         model = chosen.model or full_size_checkpoint(chosen.checkpoint or folder)
         side = chosen.side or (256 if chosen.model is None and not gpu else None)
-        bench = Bench(model, chosen.device, side, chosen.runs, timed_steps=2, whole_steps=chosen.whole_steps)
+        bench = Bench(
+            model, chosen.device, side, chosen.runs, timed_steps=2, whole_steps=chosen.whole_steps,
+            stay_open=16 if chosen.model else 1,
+        )  # fmt: skip
         encoder = None
         if chosen.encoder:
             from synthface.encoder import open_encoder
 
             encoder = open_encoder(chosen.encoder, device=chosen.device)
         condition_ND = conditions(model, chosen.conditions, max(batches))
-        rows = [
-            row
+        # a trained model's latents are its own autoencoder's, and random numbers would spoil its UNet
+        tried = [
+            lever
             for lever in levers(gpu, gpu if chosen.compile is None else chosen.compile)
-            # a trained model's latents are its own autoencoder's, and random numbers would spoil its UNet
             if not ((lever.tiny or lever.lora) and chosen.model)
-            for row in bench.rows(lever, batches, condition_ND, encoder)
         ]
+        rows = bench.rows(tried, batches, condition_ND, encoder, chosen.rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     name = (
@@ -310,6 +355,7 @@ def main() -> None:
             "pixels": side,
             "steps_of_the_compared_pictures": chosen.whole_steps,
             "guidance": GUIDANCE,
+            "rounds": chosen.rounds,
             "unet_gigaflops": round(bench.flops / 1e9, 2),
             "rows": rows,
         },

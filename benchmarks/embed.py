@@ -118,6 +118,10 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=1_024)
     chosen = parser.parse_args()
     warnings.simplefilter("ignore")
+    if "SYNTHFACE_REAL_DATA" not in os.environ:
+        parser.error(
+            "the photographs and networks of this comparison lie where SYNTHFACE_REAL_DATA says, and it says nothing"
+        )
     real = Path(os.environ["SYNTHFACE_REAL_DATA"])
     networks = real / "models" / "mini"
     with contextlib.redirect_stdout(sys.stderr):  # insightface talks on stdout

@@ -4,7 +4,8 @@
 
 In a block that begins with ```console, a line `$ COMMAND` is run by bash in FOLDER, which keeps what the commands leave;
 the lines below it, up to the next command, are replaced by stdout and stderr, in which FOLDER's own path is ~. A command that is to fail says its code:
-`$ COMMAND  # exit code 2`. A command without output keeps none.
+`$ COMMAND  # exit code 2`, and words of the refusal where another failure could have that code: `# exit code 1: is not here`.
+A command without output keeps none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from synthface import files
 
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
-EXPECTED = re.compile(r"\s+# exit code (\d+)$")
+EXPECTED = re.compile(r"\s+# exit code (\d+)(?:: (.+))?$")
+CRASHES = ("Traceback", "Unexpected")  # what a failure prints that no code foresaw
 
 
 def commands(text: str) -> list[str]:
@@ -30,8 +32,13 @@ def commands(text: str) -> list[str]:
 
 
 def run(command: str, folder: Path) -> str:
-    """What a command prints. Raises RuntimeError when its exit code is another than 0 or the one that it says."""
+    """What a command prints.
+
+    Raises RuntimeError when its exit code is another than 0 or the one that it says, when the words that it says are not
+    printed, and when what is printed tells of a failure that no code foresaw.
+    """
     expected = EXPECTED.search(command)
+    code, words = (int(expected[1]), expected[2] or "") if expected else (0, "")
     here = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
@@ -45,8 +52,12 @@ def run(command: str, folder: Path) -> str:
         check=False,
     )
     told = done.stdout.replace(str(folder.resolve()), "~")
-    if done.returncode != int(expected[1] if expected else 0):
+    if done.returncode != code:
         raise RuntimeError(f"exit code {done.returncode} of: {command}\n{told}")
+    if words not in told:
+        raise RuntimeError(f"not printed: {words}, by: {command}\n{told}")
+    if any(crash in told for crash in CRASHES):
+        raise RuntimeError(f"a failure that no code foresaw, by: {command}\n{told}")
     return told
 
 

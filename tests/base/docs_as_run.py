@@ -21,6 +21,7 @@ EXTRAS = (
     "python -c \"import importlib.metadata as m; known = m.metadata('synthface').get_all('Provides-Extra'); "
     r"assert {*filter(None, '\1'.split(','))} <= {*known}" + '"'
 )
+OFFLINE = "The offline mode is on, so nothing was downloaded"
 PUBLIC = r"--recipe (?:arc2face|train|casia|dcface)[\w.-]+"
 # what a fence says it needs, or "" for all blocks; in which commands; what stands in the page; what is run here
 AS_HERE = [
@@ -28,10 +29,17 @@ AS_HERE = [
     ("a-checkout", r"^make", r"^make", f"make --directory {ROOT} --dry-run"),
     ("", r"pip install", r"^(?:uv )?pip install '?[\w.]+(?:\[([\w,]+)\])?'?", EXTRAS),
     ("zsh", r"zsh_source", r'eval "\$\((.*)\)"', r"\1 | grep compdef"),
-    # the hub is not here: a pull ends where it begins, and the weights that ship stand in for the public ones
+    # the hub is not here: a pull ends where it begins, and the weights that ship stand in for the public ones; another failure
+    # has exit code 1, too, so words of the refusal are asked for
     ("the-weights", r"synthface models pull (?!.*--yes)", r"$", " --yes"),
-    ("the-weights", r"synthface (models (pull|verify \w)|doctor --recipe|audit .*--networks)", r"$", "  # exit code 1"),
-    ("the-weights", r"synthface portrait .*arc2face-controlnet", r"$", "  # exit code 1"),
+    ("the-weights", r"synthface models pull (?!.*--from)", r"$", f"  # exit code 1: {OFFLINE}"),
+    ("", r"models pull taesd .*# exit code 1$", r"$", f": {OFFLINE}"),
+    ("the-weights", r"synthface models pull .*--from", r"$", "  # exit code 1: There is no folder /media/weights."),
+    ("the-weights", r"synthface models verify \w", r"$", '  # exit code 1: "encoder/config.json": "missing"'),
+    ("the-weights", r"synthface doctor --recipe", r"$", "  # exit code 1: missing: arcface.onnx"),
+    ("the-weights", r"synthface audit .*--networks", r"$", "  # exit code 1: are not here: 1 of 1 files is missing"),
+    ("the-weights", r"synthface portrait .*arc2face-controlnet", r"$",
+     "  # exit code 1: The weights 'arc2face-controlnet' are not here"),
     ("the-weights", r"synthface embed casia/", r"--out real.npz", "--out casia.npz"),
     ("the-weights", r"synthface render (--run own$|.*prior.file=own)", r"$", " --dry-run"),
     ("the-weights|gpus", r"synthface (embed|fit-prior|sample-ids|render|train-fr|portrait) (?!.*--dry-run)", PUBLIC,

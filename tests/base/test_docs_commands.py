@@ -154,6 +154,30 @@ def test_the_commands_of_the_page_about_encoders_print_what_it_says(
     assert told == printed
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("echo 'synthface: Unexpected KeyError' >&2; exit 1  # exit code 1", "a failure that no code foresaw"),
+        ("echo 'Traceback (most recent call last):' >&2", "a failure that no code foresaw"),
+        ("echo 'synthface: x: No such file.' >&2; exit 1  # exit code 1: are not here", "not printed: are not here"),
+    ],
+)
+def test_a_command_that_fails_otherwise_than_it_is_to_is_an_error(
+    console: ModuleType, tmp_path: Path, command: str, told: str
+) -> None:
+    with pytest.raises(RuntimeError, match=told):
+        console.run(command, tmp_path)
+    assert console.run("echo 'the weights are not here'; exit 1  # exit code 1: are not here", tmp_path)
+
+
+def test_a_refusal_for_want_of_weights_says_its_words() -> None:
+    """Exit code 1 alone is also that of a crash."""
+    for of_page in pages().values():
+        for block in of_page:
+            for command in (as_here(block, written) for written in commands(block)):
+                assert not command.endswith("# exit code 1"), f"{name_of(block)}: {command}"
+
+
 def test_every_block_says_what_it_is() -> None:
     """Commands stand in blocks that are run; text in which one begins a line is a synopsis."""
     kinds = {block.info.split(" ")[0] for block in blocks()}
