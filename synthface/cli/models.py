@@ -83,7 +83,7 @@ def pull(names: tuple[str, ...], recipe_name: str | None, source: Path | None, y
     if not wanted and recipe_name is None:
         raise UsageError("Which models?", "Give names (`synthface models list` shows them) or --recipe NAME.")
     # files that lie there by hand are no agreement to the terms
-    new = [m for m in wanted if places_of.missing(m) and places_of.record(m).get("revision") in (None, places_of.LOCAL)]
+    new = [model for model in wanted if places_of.missing(model) and not places_of.was_pulled(model)]
     if new:
         _agree(new, yes)
     pulled = {model.name: bring(model, source) if source else pull_model(model) for model in wanted}

@@ -257,7 +257,7 @@ class Arc2Face:
                 [seed_N[row] for row in filled],
                 None if image_NCHW is None else image_NCHW[filled].to(self.device),
             )
-            draw = functools.partial(self._draw_first, batch, settings)
+            draw = functools.partial(self._draw, batch, settings)
             pictures.append(self._or_explain(draw, len(filled))[: len(rows)])
         return np.concatenate(pictures)
 
@@ -273,11 +273,10 @@ class Arc2Face:
         # outside of the handler, whose traceback keeps the failed batch's tensors alive
         raise out_of_memory(count, work, self.device, "generator.batch_size", "The generator")
 
-    def _draw_first(self, batch: _Batch, settings: _Settings, count: int) -> NDArray[np.uint8]:
-        return self._draw(batch.first(count), settings)
-
     @torch.inference_mode()
-    def _draw(self, batch: _Batch, settings: _Settings) -> NDArray[np.uint8]:
+    def _draw(self, whole: _Batch, settings: _Settings, count: int) -> NDArray[np.uint8]:
+        """The first `count` pictures of a batch."""
+        batch = whole.first(count)
         side, channels = int(self.unet.config.sample_size), int(self.unet.config.in_channels)
         control = None
         if batch.image_BCHW is not None:

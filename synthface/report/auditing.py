@@ -24,7 +24,7 @@ from synthface import files
 from synthface.encoder import open_detector
 from synthface.encoder.faces import FaceFinder
 from synthface.encoder.open import find
-from synthface.errors import InputError, MissingWeightsError, SynthfaceError, UsageError
+from synthface.errors import InputError, MissingWeightsError, UsageError
 from synthface.identity import audit as identity_audit
 from synthface.identity import audit_balance, audit_rates
 from synthface.identity.audit import Audit
@@ -200,10 +200,7 @@ def _rendered_by(dataset: Path) -> dict[str, Any]:
     run = RunDirectory(dataset.parent)
     if dataset.resolve() != run.dataset.resolve():
         return {}
-    try:
-        decisive: dict[str, Any] = run.record()["stages"].get("render", {}).get("decisive", {})
-    except InputError:
-        return {}
+    decisive: dict[str, Any] = run.record()["stages"].get("render", {}).get("decisive", {})
     return decisive
 
 
@@ -211,7 +208,7 @@ def _sha256(model: str) -> str | None:
     """The hash of a network's weights, None where they are not here."""
     try:
         return None if model == shipped.DRY else files.sha256_file(find(model))
-    except SynthfaceError:
+    except (InputError, MissingWeightsError):
         return None
 
 

@@ -107,7 +107,8 @@ def read(path: Path, names: Sequence[str] | None = None) -> Labels:
     number_of = {text: int(text) for text in told if text.isdecimal()}
     by, label_of = key, {name: label for label, name in enumerate(names or ())}
     if key == "label" and told and (told.keys() <= label_of.keys() or (names and len(number_of) < len(told))):
-        if any(label_of.get(text, number) != number < len(label_of) for text, number in number_of.items()):
+        other = [text for text, number in number_of.items() if text in label_of and label_of[text] != number]
+        if any(number_of[text] < len(label_of) for text in other):
             say(
                 f"The numbers in {path}'s column `label` are taken for the names of the dataset's folders, which they are."
             )

@@ -62,13 +62,13 @@ def _centers(parts: dict[str, tuple[dict[str, Any], str]], threshold: float, pat
 def _likeness(found: dict[str, dict[str, Any]], path: Path) -> None:
     """Similarity of every picture to its person's center, and to the mean of the person's first attempts."""
     names = {
-        "center_similarity": ("person's center, by the conditioning encoder", BLUE),
-        "reference_similarity": ("mean of the person's first attempts, by the verifier", ORANGE),
+        "center_similarity": ("to the person's center, by the conditioning encoder", BLUE),
+        "reference_similarity": ("to the mean of the person's first attempts, by the verifier", ORANGE),
     }
     with drawing(path) as (axis,):
         for name, one in found.items():
             _steps(axis, one["histogram"], names[name][1], names[name][0])
-        axis.set(xlabel="cosine similarity of a picture to the", ylabel="share", xlim=(-0.2, 1), ylim=(0, None))
+        axis.set(xlabel="cosine similarity of a picture", ylabel="share", xlim=(-0.2, 1), ylim=(0, None))
         _legend(axis)
 
 
@@ -83,7 +83,7 @@ def _looks(known: dict[str, dict[str, Any]], path: Path) -> None:
 def _legend(axis: Any) -> None:
     """Above the tallest bar."""
     axis.set_ylim(0, axis.get_ylim()[1] * (1.05 + 0.09 * len(axis.get_legend_handles_labels()[0])))
-    axis.legend(frameon=False, fontsize=8, loc="upper left")
+    axis.legend(edgecolor="none", framealpha=0.9, fontsize=8, loc="upper left")
 
 
 def _steps(axis: Any, counts: list[int], color: str, label: str) -> None:

@@ -146,6 +146,11 @@ def record(model: Model) -> dict[str, Any]:
     return content
 
 
+def was_pulled(model: Model) -> bool:
+    """Whether anything of it came by a pull, for which its terms were agreed to."""
+    return record(model).get("revision") not in (None, LOCAL)
+
+
 def write_record(model: Model, revision: str, origin: str, added: dict[str, dict[str, Any]]) -> None:
     """Adds files to the record; what was recorded before stays."""
     known = record(model)

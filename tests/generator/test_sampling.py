@@ -20,7 +20,6 @@ from synthface.generator.schedule import make_scheduler
 
 FEW = {"num_inference_steps": 3, "guidance_scale": 2.0}
 SEEDS = [11, 2**63 + 5, 0, 2**64 - 1, 12]
-HALF_MEAN, HALF_MOST = 1, 12  # in bfloat16, whose numbers near 1 lie 2 grey levels apart before they are averaged
 TOLERANCE = 2  # grey levels of 255 that another batch shape may change, here: no more than one picture's rounding
 
 
@@ -85,8 +84,7 @@ class TestIndependence:
         whole = half.sample(embedding_5D, SEEDS, **FEW).astype(int)
         for size in (1, 2, 3):
             apart = np.abs(half.sample(embedding_5D, SEEDS, batch_size=size, **FEW) - whole)
-            assert apart.mean() < HALF_MEAN
-            assert apart.max() <= HALF_MOST
+            assert apart.max() <= TOLERANCE
 
     def test_of_the_batch_under_a_sampler_that_draws_noise_at_each_step(self, generator, embedding_5D):
         options = {"scheduler": "LCMScheduler", "num_inference_steps": 4, "guidance_scale": 1.0}
