@@ -2,8 +2,9 @@
 
 Without `--model` the networks are those of Arc2Face and Stable Diffusion 1.5 in shape, with random weights: the times are
 real, the effects those of arithmetic alone. The tiny autoencoder and the LoRA of LCM are random as well, in the published
-shapes, so that what they cost is real and what they draw is nothing; the LoRA is merged as a user's is. With a trained generator (`--model synthface/embedded/generator --encoder
-embedded`) the effects mean something: difference of the pictures, similarity to the embedding that was asked for.
+shapes, so that what they cost is real and what they draw is nothing; the LoRA is merged as a user's is. With a trained
+generator, an encoder and a prior to draw people from, the effects mean something: difference of the pictures, similarity to
+the embedding that was asked for.
 
 A step and a decoding are timed apart; a picture of the lever's own number of steps takes steps × step + decoding.
 The reference is float32, one picture at once, guidance at every step. The levers are timed in turns, all of them in every
@@ -11,7 +12,8 @@ round, and the gain is the median over the rounds of the reference's time in tha
 wavers does so for all of them.
 
     python benchmarks/arc2face_levers.py --keep
-    python benchmarks/arc2face_levers.py --model synthface/embedded/generator --encoder embedded --batches 1 12 --compile --keep
+    python benchmarks/arc2face_levers.py --model synthface/embedded/generator --encoder embedded --prior embedded \\
+        --batches 1 12 --compile --keep
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch.utils.flop_counter import FlopCounterMode
 
-from synthface import files
+from synthface import files, recipe
 from synthface.generator import Arc2Face
 from synthface.generator.decode import decode, to_uint8
 from synthface.generator.device import cpu_has_bfloat16
@@ -42,8 +44,8 @@ from synthface.generator.load import load_unet
 from synthface.generator.noise import initial_noise, step_generators
 from synthface.generator.sampling import Guidance, denoise
 from synthface.generator.schedule import make_scheduler
-from synthface.identity import sphere
-from synthface.identity.embeddings import open_embeddings
+from synthface.identity import prior, priors, sphere
+from synthface.identity.density import CandidateStream
 
 STEPS, GUIDANCE, PEAK_SIZE, LORA_RANK = 25, 3.0, 4096, 64
 
@@ -290,11 +292,12 @@ def _batches(lever: Lever, batches: list[int]) -> list[int]:
     return [batch for batch in batches if batch > lever.at_once]
 
 
-def conditions(model: Path, file: str | None, count: int) -> NDArray[np.float32]:
-    """`count` unit embeddings: of a file, else random directions."""
+def conditions(model: Path, learned: str | None, count: int) -> NDArray[np.float32]:
+    """`count` unit embeddings: people of a prior (`embedded` or a file of `fit-prior`), else random directions."""
+    if learned is not None:
+        fitted = prior.load(priors.SHIPPED if learned == "embedded" else Path(learned))
+        return CandidateStream(fitted, recipe.load("embedded", {}).identities, seed=0).draw(0)[:count]
     dimension = int(files.read_json(model / "synthface.json")["dimension"])
-    if file is not None:
-        return open_embeddings([file], dimension).load()[:count]
     return sphere.normalize(np.random.default_rng(0).standard_normal((count, dimension)))
 
 
@@ -302,7 +305,7 @@ def main() -> None:
     parser = measure.arguments(__doc__ or "")
     parser.add_argument("--model", type=Path, help="a trained generator; default: full size, random weights")
     parser.add_argument("--encoder", help="the recogniser whose embeddings it reads")
-    parser.add_argument("--conditions", help="an embedding file to take conditions from; default: random directions")
+    parser.add_argument("--prior", help="draw the conditions from it: embedded, or a file; default: random directions")
     parser.add_argument("--side", type=int, help="pixels; default: 256 at full size on a CPU, else the model's own")
     parser.add_argument("--batches", type=int, nargs="+", help="default: 1 and 2 on a CPU, 1, 4 and 16 on a GPU")
     parser.add_argument("--whole-steps", type=int, default=4, help="of the pictures that the effects are judged by")
@@ -331,7 +334,7 @@ def main() -> None:
             from synthface.encoder import open_encoder
 
             encoder = open_encoder(chosen.encoder, device=chosen.device)
-        condition_ND = conditions(model, chosen.conditions, max(batches))
+        condition_ND = conditions(model, chosen.prior, max(batches))
         # a trained model's latents are its own autoencoder's, and random numbers would spoil its UNet
         tried = [
             lever

@@ -210,6 +210,7 @@ class Arc2Face:
         guidance_interval: tuple[float, float] = _DEFAULT.guidance_interval,
         batched_guidance: bool = _DEFAULT.batched_guidance,
         scheduler: str = _DEFAULT.scheduler,
+        spacing: str = _DEFAULT.spacing,
         batch_size: int | None = None,
         fixed_batch_shape: bool = False,
         vae_slice: int = _DEFAULT.vae_slice,
@@ -242,6 +243,7 @@ class Arc2Face:
         image_NCHW = None if control is None else control_tensor(control, count, self.image_size)
         settings = _Settings(
             scheduler,
+            spacing,
             num_inference_steps,
             Guidance(guidance_scale, guidance_interval, batched_guidance),
             vae_slice,
@@ -283,7 +285,9 @@ class Arc2Face:
             control = control_by(self.controlnet, batch.image_BCHW, settings.control_scale)
         latent_BCHW = denoise(
             self.unet,
-            make_scheduler(settings.scheduler, self.schedule, settings.num_inference_steps, self.device),
+            make_scheduler(
+                settings.scheduler, self.schedule, settings.num_inference_steps, self.device, settings.spacing
+            ),
             noise.initial_noise(batch.seed_B, (channels, side, side)).to(self.device),
             batch.prompt_BLE,
             self.empty_prompt(),
@@ -297,6 +301,7 @@ class Arc2Face:
 @dataclass(frozen=True)
 class _Settings:
     scheduler: str
+    spacing: str
     num_inference_steps: int
     guidance: Guidance
     vae_slice: int

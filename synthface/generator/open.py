@@ -40,6 +40,7 @@ def sampling_options(recipe: GeneratorRecipe) -> dict[str, Any]:
         "guidance_interval": recipe.guidance_interval,
         "batched_guidance": recipe.batched_guidance,
         "scheduler": recipe.scheduler,
+        "spacing": recipe.spacing,
         "batch_size": recipe.batch_size,
         "vae_slice": recipe.vae_slice,
     }

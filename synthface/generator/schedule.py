@@ -9,10 +9,21 @@ from synthface.errors import RecipeError, did_you_mean
 
 # Draws noise for the whole batch from one seed of its own: a picture would depend on its neighbours.
 _SHARED_NOISE = ("DPMSolverSDEScheduler", "CosineDPMSolverMultistepScheduler")
+_EVENLY = ("linspace", "leading", "trailing")  # in time
+_BY_NOISE = {  # what a scheduler calls them
+    "karras": "use_karras_sigmas",
+    "exponential": "use_exponential_sigmas",
+    "beta": "use_beta_sigmas",
+    "lu": "use_lu_lambdas",
+}
 
 
-def make_scheduler(name: str, config: dict[str, Any], num_inference_steps: int, device: Any) -> Any:
+def make_scheduler(
+    name: str, config: dict[str, Any], num_inference_steps: int, device: Any, spacing: str = "checkpoint"
+) -> Any:
     """The scheduler `name` over the checkpoint's noise schedule `config`, its timesteps set.
+
+    spacing: where they lie, one of the recipe's `generator.spacing`; checkpoint: as `config` says.
 
     Raises RecipeError for names that diffusers has not, for schedulers of another kind of network (flow matching, tokens,
     video) and for those without noise of each picture's own.
@@ -39,7 +50,7 @@ def make_scheduler(name: str, config: dict[str, Any], num_inference_steps: int, 
             "Use DPMSolverMultistepScheduler, UniPCMultistepScheduler, EulerDiscreteScheduler or the like.",
         )
     try:
-        scheduler = kind.from_config(config)
+        scheduler = kind.from_config({**config, **_spaced(kind, spacing)})
         scheduler.set_timesteps(num_inference_steps, device=device)
     except (TypeError, ValueError, ImportError, NotImplementedError) as error:
         raise RecipeError(
@@ -48,6 +59,22 @@ def make_scheduler(name: str, config: dict[str, Any], num_inference_steps: int, 
             "Change generator.num_inference_steps or the scheduler.",
         ) from error
     return scheduler
+
+
+def _spaced(kind: Any, spacing: str) -> dict[str, Any]:
+    """The scheduler's settings for a spacing, one in place of any other that the checkpoint asks for."""
+    if spacing == "checkpoint":
+        return {}
+    accepted = inspect.signature(kind.__init__).parameters
+    settings: dict[str, Any] = {key: False for key in _BY_NOISE.values() if key in accepted}
+    key, value = ("timestep_spacing", spacing) if spacing in _EVENLY else (_BY_NOISE[spacing], True)
+    if key not in accepted:
+        possible = [other for other, name in _BY_NOISE.items() if name in accepted]
+        possible = [*(_EVENLY if "timestep_spacing" in accepted else ()), *possible, "checkpoint"]
+        raise RecipeError(
+            f"generator.spacing: {kind.__name__} knows no spacing '{spacing}'.", f"It knows {', '.join(possible)}."
+        )
+    return {**settings, key: value}
 
 
 def _follows_betas(kind: Any) -> bool:

@@ -9,6 +9,8 @@ from pydantic import model_validator
 from synthface.recipe.people import Cosine
 from synthface.recipe.section import Precision, Section, decisive, free
 
+Spacing = Literal["checkpoint", "linspace", "leading", "trailing", "karras", "exponential", "beta", "lu"]
+
 
 class GeneratorRecipe(Section):
     """The network that photographs an embedding, and how it is sampled (Arc2Face, sections 3.3 and 4)."""
@@ -22,6 +24,12 @@ class GeneratorRecipe(Section):
         "clip: text encoder with the substituted token (the paper); mlp: its ablation; null takes what the model holds.",
     )
     scheduler: str = decisive("DPMSolverMultistepScheduler", "Any diffusers scheduler class.")
+    spacing: Spacing = decisive(
+        "checkpoint",
+        "Where the steps lie between noise and picture: checkpoint (as its scheduler says), linspace, leading, trailing (evenly in "
+        "time), karras, exponential, beta, lu (as these space the noise levels; lu: evenly in the logarithm of the signal-to-noise "
+        "ratio, the best of them for few steps).",
+    )
     num_inference_steps: int = decisive(25, "Denoising steps.", ge=1)
     guidance_scale: float = decisive(3.0, "Classifier-free guidance; 1 runs without the unconditional half.", ge=0.0)
     guidance_interval: tuple[float, float] = decisive(
@@ -156,6 +164,12 @@ class PackRecipe(Section):
     )
 
 
+_NORM_NUM_GROUPS = (
+    "Groups of each normalisation; null: as many as leave eight channels or more in each. One or two channels in a group "
+    "take the picture's colour and light away."
+)
+
+
 class SmallUNetRecipe(Section):
     """A denoising network trained from scratch (`train_generator.mode: scratch`)."""
 
@@ -163,6 +177,12 @@ class SmallUNetRecipe(Section):
     attention: tuple[bool, ...] = decisive((False, True, True), "Which levels attend to the prompt and to themselves.")
     layers_per_block: int = decisive(1, "Residual blocks of each level.", ge=1)
     head_size: int = decisive(32, "Channels of one attention head.", ge=1)
+    norm_num_groups: int | None = decisive(None, _NORM_NUM_GROUPS, ge=1)
+    prompt_everywhere: bool = decisive(
+        False,
+        "Beside attention to the prompt: the pooled prompt joins the timestep, and both scale and shift every residual block's "
+        "features. A small network learns sooner so whom it is asked for.",
+    )
 
     @model_validator(mode="after")
     def _levels_agree(self) -> SmallUNetRecipe:
@@ -192,6 +212,7 @@ class StageRecipe(Section):
     batch_size: int = decisive(16, "Pictures a device and step.", ge=1)
     learning_rate: float = decisive(3e-4, "AdamW's step size.", gt=0.0)
     warmup_steps: int = decisive(200, "Steps over which the step size grows to its value.", ge=0)
+    cooldown_steps: int = decisive(0, "Last steps, over which the step size falls to nothing; 0: it stays.", ge=0)
     weight_decay: float = decisive(0.0, "AdamW's weight decay.", ge=0.0)
     ema_decay: float = decisive(0.999, "Decay of the averaged weights, which are the result.", ge=0.0, lt=1.0)
 
@@ -202,6 +223,7 @@ class SmallAutoencoderRecipe(StageRecipe):
     channels: tuple[int, ...] = decisive((32, 64, 128), "Channels of each level; the latents have the last one's side.")
     layers_per_block: int = decisive(1, "Residual blocks of each level.", ge=1)
     latent_channels: int = decisive(4, "Channels of the latents.", ge=1)
+    norm_num_groups: int | None = decisive(None, _NORM_NUM_GROUPS, ge=1)
     kl_weight: float = decisive(1e-6, "Weight of the latents' divergence from the standard normal.", ge=0.0)
     gradient_weight: float = decisive(
         1.0, "Weight of the error of the picture's gradients at three scales: without it edges are soft.", ge=0.0
@@ -258,6 +280,13 @@ class GeneratorTrainingRecipe(Section):
         0.001, "Share of pictures that may fail to decode before training is refused.", ge=0.0, le=1.0
     )
     prediction: Literal["epsilon", "v_prediction"] = decisive("epsilon", "scratch: what the network predicts.")
+    beta_end: float = decisive(
+        0.012,
+        "scratch: where Stable Diffusion's noise schedule ends. 0.012 leaves 7 % of the signal, in which small latents still show "
+        "how bright a picture is, so that pictures from noise alone are all alike in it; 0.02 leaves 1.6 %.",
+        gt=0.00085,
+        lt=1.0,
+    )
     min_snr_gamma: float | None = decisive(
         None, "Clamped signal-to-noise weighting of the loss (Hang et al. 2023); null: none, as the paper.", gt=0.0
     )
@@ -284,6 +313,7 @@ class GeneratorTrainingRecipe(Section):
     )
     learning_rate: float = decisive(1e-6, "AdamW's step size.", gt=0.0)
     warmup_steps: int = decisive(500, "Steps over which the step size grows to its value.", ge=0)
+    cooldown_steps: int = decisive(0, "Last steps, over which the step size falls to nothing; 0: it stays.", ge=0)
     weight_decay: float = decisive(1e-2, "AdamW's weight decay.", ge=0.0)
     clip_grad_norm: float = decisive(1.0, "Largest norm of the gradient.", gt=0.0)
     batch_size: int = decisive(4, "Pictures a device and step.", ge=1)

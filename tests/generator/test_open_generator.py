@@ -44,6 +44,7 @@ def test_a_public_one_that_was_not_pulled_is_said(monkeypatch, tmp_path):
 def test_every_value_of_the_recipe_that_samples_reaches_the_loop(generator, embedding_5D, monkeypatch):
     recipe = GeneratorRecipe(
         scheduler="DDIMScheduler",
+        spacing="trailing",
         num_inference_steps=3,
         guidance_scale=1.5,
         guidance_interval=(0.0, 0.4),
@@ -67,6 +68,7 @@ def test_every_value_of_the_recipe_that_samples_reaches_the_loop(generator, embe
         embedding_5D[:3],
         [1, 2, 3],
         scheduler="DDIMScheduler",
+        spacing="trailing",
         num_inference_steps=3,
         guidance_scale=1.5,
         guidance_interval=(0.0, 0.4),

@@ -15,8 +15,9 @@ from tiny_training import HALF, TINY, same, train
 from synthface import recipe as recipes
 from synthface.errors import InputError, OutputError, RunConflictError
 from synthface.generator import Arc2Face
-from synthface.generator.training import denoiser
+from synthface.generator.training import denoiser, networks
 from synthface.generator.training.log import read_log
+from synthface.recipe.pictures import SmallAutoencoderRecipe, SmallUNetRecipe
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,65 @@ class TestExport:
         assert generator.sample(np.eye(16)[:2], [1, 2], num_inference_steps=2).shape == (2, 32, 32, 3)
         assert generator.conditioner.kind == conditioner
         assert (result["autoencoder"] is None) == (space == "pixel")
+
+
+class TestNetworks:
+    @pytest.mark.parametrize(
+        ("channels", "groups"), [((64, 128, 192), 8), ((16, 32, 64, 64), 2), ((8, 16), 1), ((320, 640), 32)]
+    )
+    def test_no_group_of_a_normalisation_has_fewer_than_eight_channels(self, channels, groups):
+        vae = networks.make_vae(SmallAutoencoderRecipe(channels=channels), 2 ** len(channels))
+        norms = [module for module in vae.modules() if isinstance(module, torch.nn.GroupNorm)]
+        assert {norm.num_groups for norm in norms} == {groups}
+        assert min(norm.num_channels // norm.num_groups for norm in norms) >= 8
+
+    def test_the_groups_of_a_recipe_are_taken(self):
+        unet = networks.make_unet(SmallUNetRecipe(norm_num_groups=32), 8, 4, 64)
+        assert unet.config.norm_num_groups == 32
+
+    def test_groups_of_one_channel_forget_the_light(self):
+        """The same untrained decoder, its latents once brighter by a constant: what is left of the difference in the picture."""
+        kept = {}
+        for groups in (1, 16):
+            torch.manual_seed(0)
+            vae = networks.make_vae(SmallAutoencoderRecipe(channels=(16, 16, 16), norm_num_groups=groups), 32).eval()
+            latent_BCHW = torch.randn(4, 4, 8, 8)
+            with torch.inference_mode():
+                one, other = (vae.decode(latent_BCHW + light).sample.mean((2, 3)) for light in (0.0, 2.0))
+            kept[groups] = (one - other).abs().mean().item()
+        assert kept[16] < 0.5 * kept[1]
+
+    @pytest.mark.parametrize("everywhere", [False, True])
+    def test_the_prompt_reaches_blocks_that_do_not_attend_where_it_is_asked_to(self, everywhere):
+        recipe = SmallUNetRecipe(
+            channels=(16, 16), attention=(False, False), head_size=16, prompt_everywhere=everywhere
+        )
+        torch.manual_seed(0)
+        unet = networks.make_unet(recipe, 8, 4, 64).eval()
+        torch.nn.init.zeros_(
+            unet.mid_block.attentions[0].transformer_blocks[0].attn2.to_out[0].weight
+        )  # it always attends
+        latent_BCHW, prompt_BLE = torch.randn(1, 4, 8, 8), torch.randn(2, 1, 5, 64)
+        with torch.inference_mode():
+            one, other = (unet(latent_BCHW, 500, prompt).sample for prompt in prompt_BLE)
+        assert torch.allclose(one, other) != everywhere
+
+    def test_a_small_network_that_is_told_the_prompt_everywhere_trains_and_draws(self, world, tmp_path):
+        unet = {"channels": [16, 32], "attention": [False, True], "head_size": 16, "prompt_everywhere": True}
+        train(world, tmp_path / "generator", **{"train_generator.unet": unet, "train_generator.beta_end": 0.02})
+        generator = Arc2Face.from_pretrained(tmp_path / "generator", device="cpu")
+        assert generator.schedule["beta_end"] == 0.02
+        pictures = generator.sample(np.eye(16)[:2], [1, 1], num_inference_steps=2, spacing="lu")
+        assert not np.array_equal(*pictures)
+
+
+class TestCooldown:
+    def test_the_step_size_grows_stays_and_falls_to_nothing(self, world, tmp_path):
+        out = tmp_path / "generator"
+        train(world, out, **{"train_generator.steps": 8, "train_generator.cooldown_steps": 4})
+        rows = read_log(out.with_name("generator-training") / "log.jsonl")
+        rates = [row["learning_rate"] for row in rows if row["stage"] == "denoiser"]
+        assert rates == pytest.approx([0.0005, 0.001, 0.001, 0.001, 0.001, 0.00075, 0.0005, 0.00025])
 
 
 class TestGoingOn:
@@ -310,9 +370,7 @@ class TestSamples:
             def latents(self, row_B, mirrored_B, normal_BCHW):
                 return torch.from_numpy(row_B).float().reshape(-1, 1, 1, 1).expand(-1, 1, 2, 2) / 8, None
 
-        from synthface.generator.training.networks import SCHEDULE
-
-        schedule = {**SCHEDULE, "prediction_type": recipe.prediction}
+        schedule = networks.noise_schedule(recipe)
         return denoiser.NoisePrediction(
             Clean(), np.eye(8, 16, dtype=np.float32), schedule, recipe, 0, torch.device("cpu")
         )

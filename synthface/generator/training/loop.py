@@ -185,7 +185,10 @@ class Training:
         return dict(zip(sums, means, strict=True)), stopping > 0
 
     def _rate(self, step: int) -> float:
-        return float(self.stage.pace.learning_rate * min(1.0, (step + 1) / max(1, self.stage.pace.warmup_steps)))
+        pace = self.stage.pace
+        grown = (step + 1) / max(1, pace.warmup_steps)
+        left = (pace.steps - step) / max(1, pace.cooldown_steps)
+        return float(pace.learning_rate * min(1.0, grown, left))
 
     def _save(self) -> None:
         if self.main:

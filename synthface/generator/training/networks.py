@@ -29,10 +29,24 @@ _HEAD = 64  # channels of a head of the text encoder
 _FIRST_LOGVAR = -6.0  # of fresh posteriors: a deviation of e⁻³
 
 
+def noise_schedule(recipe: GeneratorTrainingRecipe) -> dict[str, Any]:
+    """The scheduler's configuration that the recipe's networks are trained under and exported with."""
+    return {**SCHEDULE, "prediction_type": recipe.prediction, "beta_end": recipe.beta_end}
+
+
 def make_unet(recipe: SmallUNetRecipe, sample_size: int, latent_channels: int, width: int) -> Any:
-    """A UNet of Stable Diffusion's building blocks; attention only on the levels that the recipe names."""
+    """A UNet of Stable Diffusion's building blocks; attention only on the levels that the recipe names.
+
+    Where the recipe wants the prompt everywhere: pooled by attention and added to the timestep (as DeepFloyd's IF), which
+    scales and shifts as in Dhariwal and Nichol 2021, section 3.1.
+    """
     from diffusers import UNet2DConditionModel
 
+    everywhere = {
+        "addition_embed_type": "text",
+        "addition_embed_type_num_heads": max(1, width // _HEAD),
+        "resnet_time_scale_shift": "scale_shift",
+    }
     down = tuple("CrossAttnDownBlock2D" if on else "DownBlock2D" for on in recipe.attention)
     up = tuple("CrossAttnUpBlock2D" if on else "UpBlock2D" for on in reversed(recipe.attention))
     return UNet2DConditionModel(
@@ -45,7 +59,8 @@ def make_unet(recipe: SmallUNetRecipe, sample_size: int, latent_channels: int, w
         up_block_types=up,
         cross_attention_dim=width,
         attention_head_dim=tuple(max(1, channels // recipe.head_size) for channels in recipe.channels),  # heads
-        norm_num_groups=_groups(recipe.channels),
+        norm_num_groups=recipe.norm_num_groups or _groups(recipe.channels),
+        **(everywhere if recipe.prompt_everywhere else {}),
     )
 
 
@@ -60,7 +75,7 @@ def make_vae(recipe: SmallAutoencoderRecipe, side: int) -> Any:
         block_out_channels=recipe.channels,
         layers_per_block=recipe.layers_per_block,
         latent_channels=recipe.latent_channels,
-        norm_num_groups=_groups(recipe.channels),
+        norm_num_groups=recipe.norm_num_groups or _groups(recipe.channels),
         sample_size=side,
         scaling_factor=1.0,
         mid_block_add_attention=False,
@@ -95,5 +110,9 @@ def make_conditioner(recipe: GeneratorTrainingRecipe, dimension: int, tokenizer:
 
 
 def _groups(channels: tuple[int, ...]) -> int:
-    """Groups of the normalisation: at most 32, and a divisor of every level's channels."""
-    return math.gcd(32, *channels)
+    """Groups of the normalisation: at most 32, a divisor of every level's channels, and eight channels or more in each.
+
+    A group of one channel loses that channel's mean and deviation, which are the colour and the contrast of the picture.
+    """
+    divisor = math.gcd(*channels)
+    return max(groups for groups in range(1, 33) if divisor % groups == 0 and divisor // groups >= 8)

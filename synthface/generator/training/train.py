@@ -119,7 +119,7 @@ def _prepare(
     with accelerator.main_process_first():
         conditioner = networks.make_conditioner(settings, pairs.dimension, tokenizer)
     unet = networks.make_unet(settings.unet, source.shape[1], source.shape[0], conditioner.width)
-    schedule = {**networks.SCHEDULE, "prediction_type": settings.prediction}
+    schedule = networks.noise_schedule(settings)
     return (
         facts,
         Networks(unet, conditioner, vae, schedule, tokenizer if conditioner.kind == "clip" else None),
