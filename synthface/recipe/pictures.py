@@ -246,7 +246,9 @@ class DecoderRecipe(StageRecipe):
 
     steps: int = free(0, "Optimiser steps; 0: the decoder stays as the first stage left it.", ge=0)
     critic_weight: float = decisive(
-        0.1, "Weight of the critic's opinion beside the first stage's errors; 0: those errors alone.", ge=0.0
+        0.7,
+        "How much the critic's opinion weighs beside the first stage's errors, by the gradients of both; 0: those errors alone.",
+        ge=0.0,
     )
     critic_channels: tuple[int, ...] = decisive(
         (32, 64, 128), "Channels of the critic's levels; n of them judge patches of 5·2ⁿ − 2 pixels.", min_length=1

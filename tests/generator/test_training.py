@@ -15,7 +15,7 @@ from tiny_training import HALF, TINY, same, train
 from synthface import recipe as recipes
 from synthface.errors import InputError, OutputError, RunConflictError
 from synthface.generator import Arc2Face
-from synthface.generator.training import denoiser, networks
+from synthface.generator.training import critic, denoiser, networks
 from synthface.generator.training.log import read_log
 from synthface.recipe.pictures import SmallAutoencoderRecipe, SmallUNetRecipe
 
@@ -300,24 +300,80 @@ class TestDecoder:
         train(world, tmp_path / "generator", **self.LATER)
         assert same(finished[0], tmp_path / "generator")
 
-    def test_the_critic_learns_from_its_own_loss_alone_and_the_decoder_from_the_rest(self):
-        from synthface.generator.training.critic import Critic, Finishing
-        from synthface.generator.training.networks import make_vae
-
+    @pytest.fixture
+    def small(self):
+        """Decoder and critic, untrained; and the first stage's part, whose only error is that of pixels."""
         torch.manual_seed(0)
-        vae = make_vae(recipes.build({}, TINY).train_generator.vae, 32)
-        network = Finishing(vae, Critic([8, 16]))
+        network = critic.Finishing(
+            networks.make_vae(recipes.build({}, TINY).train_generator.vae, 32), critic.Critic([8, 16])
+        )
         picture, normal = torch.rand(2, 3, 32, 32), torch.randn(2, 2, 16, 16)
-        _, photograph, drawn, for_decoder = network(picture, normal)
-        assert torch.equal(drawn, for_decoder)
+
+        class First:
+            def batch(self, samples):
+                return picture, normal
+
+            def errors(self, again_BCHW, picture_BCHW):
+                return (again_BCHW - picture_BCHW).abs().mean(), {}
+
+        return network, First()
+
+    def test_the_critic_learns_from_its_own_loss_alone(self, small):
+        network, first = small
+        _, photograph, drawn = network(*first.batch(range(2)))
         (photograph.sum() + drawn.sum()).backward()
-        assert all(parameter.grad is None for parameter in vae.parameters())
+        assert all(parameter.grad is None for parameter in network.vae.parameters())
         assert all(parameter.grad is not None for parameter in network.critic.parameters())
+
+    @pytest.mark.parametrize("weight", [0.0, 0.7])
+    def test_the_decoder_learns_from_its_errors_and_from_the_critic_as_much_as_asked(self, small, weight):
+        network, first = small
+        texture = critic.Texture(first, network.critic, weight)
+        values = texture(network, range(2))
+        values["loss"].backward()
+        found = {key: value.grad.clone() for key, value in network.vae.decoder.named_parameters()}
+        assert all(parameter.grad is None for parameter in network.vae.encoder.parameters())
+
+        again, photograph, drawn = network(*first.batch(range(2)))
+        error = first.errors(again, first.batch(range(2))[0])[0]
+        opinion = -network.critic(again).mean()
+        of_error, of_opinion = (torch.autograd.grad(part, again, retain_graph=True)[0] for part in (error, opinion))
+        scale = weight * of_error.norm() / of_opinion.norm()
         network.zero_grad()
-        network(picture, normal)[3].sum().backward()
-        assert all(parameter.grad is None for parameter in network.critic.parameters())
-        assert all(parameter.grad is not None for parameter in vae.decoder.parameters())
-        assert all(parameter.grad is None for parameter in vae.encoder.parameters())
+        (error + scale * opinion).backward()
+        assert (scale * of_opinion).norm() == pytest.approx(weight * of_error.norm().item(), rel=1e-5)
+        for key, value in network.vae.decoder.named_parameters():
+            assert torch.allclose(found[key], value.grad, rtol=1e-4, atol=1e-7), key
+        own = torch.relu(1 - photograph).mean() + torch.relu(1 + drawn).mean()
+        assert values["loss"].item() == pytest.approx((error + scale * opinion + own).item(), rel=1e-5)
+        assert values["critic"].item() == pytest.approx(own.item(), rel=1e-5)
+
+    def test_a_critic_brings_back_the_grain_that_errors_of_pixels_take(self):
+        """Pictures of noise that the latents do not hold: by errors alone the best picture is grey, with a critic grainy."""
+        grain = {}
+        for weight in (0.0, 0.7):
+            torch.manual_seed(0)
+            recipe = SmallAutoencoderRecipe(channels=(8, 8, 8), latent_channels=1)
+            network = critic.Finishing(networks.make_vae(recipe, 16), critic.Critic([16, 32]))
+            rng = torch.Generator().manual_seed(1)
+
+            class Noise:
+                def batch(self, samples, rng=rng):
+                    return torch.randn(8, 3, 16, 16, generator=rng) / 2, torch.randn(8, 1, 4, 4, generator=rng)
+
+                def errors(self, again_BCHW, picture_BCHW):
+                    return (again_BCHW - picture_BCHW).abs().mean(), {}
+
+            first = Noise()
+            texture = critic.Texture(first, network.critic, weight)
+            optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], 3e-3, betas=(0.5, 0.95))
+            for _ in range(80):
+                optimizer.zero_grad()
+                texture(network, range(8))["loss"].backward()
+                optimizer.step()
+            with torch.inference_mode():
+                grain[weight] = network(*first.batch(range(8)))[0].diff(dim=-1).abs().mean().item()
+        assert grain[0.7] > 3 * grain[0.0]
 
 
 class TestHalfPrecision:

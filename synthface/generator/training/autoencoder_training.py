@@ -63,11 +63,12 @@ class AutoencoderTraining:
         stage = Stage(
             "decoder",
             Finishing(vae, critic),
-            Texture(loss, settings.decoder.critic_weight),
+            Texture(loss, critic, settings.decoder.critic_weight),
             settings.decoder,
             {**facts, **settings.decoder.decisive(), "autoencoder": weights_digest(vae)},
             show_reconstructions(vae, cache, self.work / "samples", "decoder"),
             batch_setting="train_generator.decoder.batch_size",
+            betas=(0.5, 0.95),  # of two that learn from each other, neither should remember long
             channels_last=self.accelerator.device.type == "cuda",
         )
         return self._trained(stage, vae)

@@ -49,28 +49,42 @@ class Finishing(nn.Module):
             part.requires_grad_(True)
 
     def forward(self, picture_BCHW: torch.Tensor, normal_BCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The picture again; the critic's opinions of the picture, of that one, and of that one for the decoder."""
+        """The picture again, and the critic's opinions of the picture and of that one, which are the critic's to learn from."""
         with torch.no_grad():
             posterior = self.vae.encode(picture_BCHW).latent_dist
             latent_BCHW = posterior.mean + posterior.std * normal_BCHW
         again_BCHW = self.vae.decode(latent_BCHW, return_dict=False)[0]
-        still = {key: value.detach() for key, value in self.critic.named_parameters()}
-        for_decoder = functional_call(self.critic, still, (again_BCHW,))
-        return again_BCHW, self.critic(picture_BCHW), self.critic(again_BCHW.detach()), for_decoder
+        return again_BCHW, self.critic(picture_BCHW), self.critic(again_BCHW.detach())
 
 
 class Texture:
-    """The loss of a batch: the first stage's errors, the critic's opinion of the decoder, and the critic's own loss."""
+    """The loss of a batch: the first stage's errors, the critic's opinion of the decoder, and the critic's own loss.
 
-    def __init__(self, first: Reconstruction, critic_weight: float) -> None:
-        self.first, self.critic_weight = first, critic_weight
+    The critic's opinion weighs `critic_weight` times as much as the errors: by the norms of both gradients to the picture
+    (Esser et al. 2021, equation 7, takes them to the last layer), whatever the scale of what the critic says.
+    """
+
+    def __init__(self, first: Reconstruction, critic: Critic, critic_weight: float) -> None:
+        self.first, self.critic, self.critic_weight = first, critic, critic_weight
 
     def __call__(self, network: Any, samples: Sequence[int]) -> dict[str, torch.Tensor]:
         """`loss` and its parts: those of `Reconstruction`, `texture` (to the decoder) and `critic`."""
         picture_BCHW, normal_BCHW = self.first.batch(samples)
-        again_BCHW, photograph, drawn, for_decoder = network(picture_BCHW, normal_BCHW)
-        loss, parts = self.first.errors(again_BCHW.float(), picture_BCHW)
-        texture = -for_decoder.float().mean()
+        again_BCHW, photograph, drawn = network(picture_BCHW, normal_BCHW)
+        leaf_BCHW = again_BCHW.detach().float().requires_grad_()
+        error, parts = self.first.errors(leaf_BCHW, picture_BCHW)
+        still = {key: value.detach() for key, value in self.critic.named_parameters()}
+        texture = -functional_call(self.critic, still, (leaf_BCHW,)).float().mean()
+        (of_error_BCHW,) = torch.autograd.grad(error, leaf_BCHW)
+        (of_texture_BCHW,) = torch.autograd.grad(texture, leaf_BCHW)
+        weight = self.critic_weight * of_error_BCHW.norm() / of_texture_BCHW.norm().clamp(min=1e-12)
         critic = relu(1 - photograph.float()).mean() + relu(1 + drawn.float()).mean()
-        loss = loss + self.critic_weight * texture + critic
+        value = (error + weight * texture).detach()
+        loss = with_gradient(value, again_BCHW, of_error_BCHW + weight * of_texture_BCHW) + critic
         return {"loss": loss, **parts, "texture": texture.detach(), "critic": critic.detach()}
+
+
+def with_gradient(value: torch.Tensor, of: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """A scalar of the given value whose gradient to `of` is the given one."""
+    product = (of.float() * gradient).sum()
+    return product - product.detach() + value

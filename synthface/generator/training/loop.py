@@ -46,6 +46,7 @@ class Stage:
     show: Callable[[int], None]
     accumulate: int = 1
     batch_setting: str = "train_generator.batch_size"
+    betas: tuple[float, float] = (0.9, 0.999)  # AdamW's
     channels_last: bool = False  # where the recipe leaves it open
 
 
@@ -66,6 +67,7 @@ class Training:
         optimizer = torch.optim.AdamW(
             [parameter for parameter in network.parameters() if parameter.requires_grad],
             lr=stage.pace.learning_rate,
+            betas=stage.betas,
             weight_decay=stage.pace.weight_decay,
             fused=True,
         )
