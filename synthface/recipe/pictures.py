@@ -303,6 +303,12 @@ class GeneratorTrainingRecipe(Section):
     identity_loss_after: int = decisive(
         0, "Steps before this term begins: until it knows people, the network learns less from it than it costs.", ge=0
     )
+    identity_loss_share: float = decisive(
+        1.0,
+        "Share of each batch that the term judges: a picture it judges is decoded and embedded, which may cost more than all else.",
+        gt=0.0,
+        le=1.0,
+    )
     identity_encoder: str | None = decisive(
         None,
         "The recogniser of train-fr that this similarity is measured by; null: encoder.model, whose embeddings these are.",

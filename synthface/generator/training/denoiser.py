@@ -6,6 +6,7 @@ Shapes: B pictures, C latent channels, D dimension of the embedding, L tokens of
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +105,10 @@ class NoisePrediction:
         if self.identity is not None and samples[0] >= self.identity_from:
             counts_B = ~draws.dropped_B.to(self.device)
             counts_B = counts_B if good_B is None else counts_B & good_B
-            unlike = self.identity(prediction_BCHW, noisy_BCHW, timestep_B, unit_BD, counts_B)
+            judged = math.ceil(self.recipe.identity_loss_share * len(samples))  # their order is chance already
+            unlike = self.identity(
+                prediction_BCHW[:judged], noisy_BCHW[:judged], timestep_B[:judged], unit_BD[:judged], counts_B[:judged]
+            )
             loss = loss + self.recipe.identity_loss_weight * unlike
             parts["identity"] = unlike.detach()
         return {"loss": loss, **parts}
