@@ -250,6 +250,11 @@ class DecoderRecipe(StageRecipe):
         "How much the critic's opinion weighs beside the first stage's errors, by the gradients of both; 0: those errors alone.",
         ge=0.0,
     )
+    latent_noise: float = decisive(
+        0.0,
+        "Largest deviation of the noise on the latents it learns from, as a share of theirs: what the denoiser gets wrong.",
+        ge=0.0,
+    )
     critic_channels: tuple[int, ...] = decisive(
         (32, 64, 128), "Channels of the critic's levels; n of them judge patches of 5·2ⁿ − 2 pixels.", min_length=1
     )

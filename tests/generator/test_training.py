@@ -18,6 +18,7 @@ from synthface.generator import Arc2Face
 from synthface.generator.training import critic, denoiser, networks
 from synthface.generator.training.log import read_log
 from synthface.recipe.pictures import SmallAutoencoderRecipe, SmallUNetRecipe
+from synthface.seeds import generator
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +311,8 @@ class TestDecoder:
         picture, normal = torch.rand(2, 3, 32, 32), torch.randn(2, 2, 16, 16)
 
         class First:
+            seed = 0
+
             def batch(self, samples):
                 return picture, normal
 
@@ -320,7 +323,7 @@ class TestDecoder:
 
     def test_the_critic_learns_from_its_own_loss_alone(self, small):
         network, first = small
-        _, photograph, drawn = network(*first.batch(range(2)))
+        _, photograph, drawn = network(*first.batch(range(2)), torch.zeros(2))
         (photograph.sum() + drawn.sum()).backward()
         assert all(parameter.grad is None for parameter in network.vae.parameters())
         assert all(parameter.grad is not None for parameter in network.critic.parameters())
@@ -328,13 +331,13 @@ class TestDecoder:
     @pytest.mark.parametrize("weight", [0.0, 0.7])
     def test_the_decoder_learns_from_its_errors_and_from_the_critic_as_much_as_asked(self, small, weight):
         network, first = small
-        texture = critic.Texture(first, network.critic, weight)
+        texture = critic.Texture(first, network.critic, weight, 0.0)
         values = texture(network, range(2))
         values["loss"].backward()
         found = {key: value.grad.clone() for key, value in network.vae.decoder.named_parameters()}
         assert all(parameter.grad is None for parameter in network.vae.encoder.parameters())
 
-        again, photograph, drawn = network(*first.batch(range(2)))
+        again, photograph, drawn = network(*first.batch(range(2)), torch.zeros(2))
         error = first.errors(again, first.batch(range(2))[0])[0]
         opinion = -network.critic(again).mean()
         of_error, of_opinion = (torch.autograd.grad(part, again, retain_graph=True)[0] for part in (error, opinion))
@@ -348,6 +351,18 @@ class TestDecoder:
         assert values["loss"].item() == pytest.approx((error + scale * opinion + own).item(), rel=1e-5)
         assert values["critic"].item() == pytest.approx(own.item(), rel=1e-5)
 
+    def test_each_pictures_latents_are_as_noisy_as_its_own_draw_says(self, small):
+        network, first = small
+        seen = []
+        decode = network.vae.decode
+        network.vae.decode = lambda latent, **options: (seen.append(latent), decode(latent, **options))[1]
+        for texture in (critic.Texture(first, network.critic, 0.7, noise) for noise in (0.0, 2.0)):
+            texture(network, range(5, 7))
+        moved_B = (seen[1] - seen[0]).flatten(1).std(1)
+        normal_B = first.batch(range(2))[1].flatten(1).std(1)
+        levels = [2.0 * generator(0, "decoder", sample).random() for sample in (5, 6)]
+        assert (moved_B / normal_B).tolist() == pytest.approx(levels, abs=0.06)  # e⁻³ is the posterior's own
+
     def test_a_critic_brings_back_the_grain_that_errors_of_pixels_take(self):
         """Pictures of noise that the latents do not hold: by errors alone the best picture is grey, with a critic grainy."""
         grain = {}
@@ -358,6 +373,8 @@ class TestDecoder:
             rng = torch.Generator().manual_seed(1)
 
             class Noise:
+                seed = 0
+
                 def batch(self, samples, rng=rng):
                     return torch.randn(8, 3, 16, 16, generator=rng) / 2, torch.randn(8, 1, 4, 4, generator=rng)
 
@@ -365,14 +382,14 @@ class TestDecoder:
                     return (again_BCHW - picture_BCHW).abs().mean(), {}
 
             first = Noise()
-            texture = critic.Texture(first, network.critic, weight)
+            texture = critic.Texture(first, network.critic, weight, 0.0)
             optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad], 3e-3, betas=(0.5, 0.95))
             for _ in range(80):
                 optimizer.zero_grad()
                 texture(network, range(8))["loss"].backward()
                 optimizer.step()
             with torch.inference_mode():
-                grain[weight] = network(*first.batch(range(8)))[0].diff(dim=-1).abs().mean().item()
+                grain[weight] = network(*first.batch(range(8)), torch.zeros(8))[0].diff(dim=-1).abs().mean().item()
         assert grain[0.7] > 3 * grain[0.0]
 
 

@@ -63,7 +63,12 @@ class AutoencoderTraining:
         stage = Stage(
             "decoder",
             Finishing(vae, critic),
-            Texture(loss, critic, settings.decoder.critic_weight),
+            Texture(
+                loss,
+                critic,
+                settings.decoder.critic_weight,
+                settings.decoder.latent_noise / float(vae.config.scaling_factor),
+            ),
             settings.decoder,
             {**facts, **settings.decoder.decisive(), "autoencoder": weights_digest(vae)},
             show_reconstructions(vae, cache, self.work / "samples", "decoder"),

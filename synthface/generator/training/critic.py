@@ -18,6 +18,7 @@ from torch.func import functional_call
 from torch.nn.functional import relu
 
 from synthface.generator.training.autoencoder import Reconstruction
+from synthface.seeds import generator
 
 
 class Critic(nn.Module):
@@ -48,11 +49,17 @@ class Finishing(nn.Module):
         for part in (vae.decoder, vae.post_quant_conv):
             part.requires_grad_(True)
 
-    def forward(self, picture_BCHW: torch.Tensor, normal_BCHW: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The picture again, and the critic's opinions of the picture and of that one, which are the critic's to learn from."""
+    def forward(
+        self, picture_BCHW: torch.Tensor, normal_BCHW: torch.Tensor, level_B: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        """The picture again, and the critic's opinions of the picture and of that one, which are the critic's to learn from.
+
+        level_B: the deviation of the noise on the latents.
+        """
         with torch.no_grad():
             posterior = self.vae.encode(picture_BCHW).latent_dist
-            latent_BCHW = posterior.mean + posterior.std * normal_BCHW
+            deviation_BCHW = torch.hypot(posterior.std, level_B[:, None, None, None].to(posterior.std.dtype))
+            latent_BCHW = posterior.mean + deviation_BCHW * normal_BCHW
         again_BCHW = self.vae.decode(latent_BCHW, return_dict=False)[0]
         return again_BCHW, self.critic(picture_BCHW), self.critic(again_BCHW.detach())
 
@@ -62,15 +69,22 @@ class Texture:
 
     The critic's opinion weighs `critic_weight` times as much as the errors: by the norms of both gradients to the picture
     (Esser et al. 2021, equation 7, takes them to the last layer), whatever the scale of what the critic says.
+
+    Each picture's latents are as noisy as chance says, up to `latent_noise`: a denoiser's are never quite right, and a decoder
+    that saw only perfect ones paints what is wrong with them.
     """
 
-    def __init__(self, first: Reconstruction, critic: Critic, critic_weight: float) -> None:
-        self.first, self.critic, self.critic_weight = first, critic, critic_weight
+    def __init__(self, first: Reconstruction, critic: Critic, critic_weight: float, latent_noise: float) -> None:
+        """latent_noise: the largest deviation, in the latents' own units."""
+        self.first, self.critic, self.critic_weight, self.latent_noise = first, critic, critic_weight, latent_noise
 
     def __call__(self, network: Any, samples: Sequence[int]) -> dict[str, torch.Tensor]:
         """`loss` and its parts: those of `Reconstruction`, `texture` (to the decoder) and `critic`."""
         picture_BCHW, normal_BCHW = self.first.batch(samples)
-        again_BCHW, photograph, drawn = network(picture_BCHW, normal_BCHW)
+        levels = [generator(self.first.seed, "decoder", sample).random() * self.latent_noise for sample in samples]
+        again_BCHW, photograph, drawn = network(
+            picture_BCHW, normal_BCHW, torch.tensor(levels, device=picture_BCHW.device)
+        )
         leaf_BCHW = again_BCHW.detach().float().requires_grad_()
         error, parts = self.first.errors(leaf_BCHW, picture_BCHW)
         still = {key: value.detach() for key, value in self.critic.named_parameters()}
