@@ -25,10 +25,11 @@ class Command(subprocess.Popen[str]):
         return content
 
 
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    """Waits for something that another process does."""
+def until(condition: Callable[[], bool], seconds: float = 120, by: Command | None = None) -> None:
+    """Waits for something that another process does; where that is `by`, a process that ends before says why."""
     end = time.monotonic() + seconds
     while not condition():
+        assert by is None or by.poll() is None, f"it ended before: {by.result()}"
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.005)
 
