@@ -103,6 +103,31 @@ class TestDecoder:
         assert values["loss"].item() == pytest.approx((error + scale * opinion + own).item(), rel=1e-5)
         assert values["critic"].item() == pytest.approx(own.item(), rel=1e-5)
 
+    def test_processes_with_a_part_of_the_batch_each_decide_what_one_with_the_whole_does(self, small, monkeypatch):
+        network, first = small
+        picture, normal = torch.rand(4, 3, 32, 32), torch.randn(4, 2, 16, 16)
+        picture[2:] *= 0.1  # the two parts have unlike errors
+        first.batch = lambda samples: (picture[list(samples)], normal[list(samples)])
+        texture = critic.Texture(first, network.critic, 0.7, 0.0)
+
+        def learned(samples):
+            network.zero_grad()
+            texture(network, samples)["loss"].backward()
+            return {key: value.grad.clone() for key, value in network.named_parameters() if value.requires_grad}
+
+        whole, squares = learned(range(4)), []
+        monkeypatch.setattr(critic.distributed, "is_initialized", lambda: True)
+        monkeypatch.setattr(critic.distributed, "all_reduce", lambda part: squares.append(part.clone()))
+        parts = range(2), range(2, 4)
+        alone = [learned(part) for part in parts]
+        monkeypatch.setattr(critic.distributed, "all_reduce", lambda part: part.copy_(sum(squares)))
+        together = [learned(part) for part in parts]
+
+        def apart(gradients):
+            return max(float((sum(one[key] for one in gradients) / 2 - whole[key]).abs().max()) for key in whole)
+
+        assert apart(together) < 1e-6 < 5e-5 < apart(alone)
+
     def test_each_pictures_latents_are_as_noisy_as_its_own_draw_says(self, small):
         network, first = small
         seen = []

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import nn
+from torch import distributed, nn
 from torch.func import functional_call
 from torch.nn.functional import relu
 
@@ -68,7 +68,8 @@ class Texture:
     """The loss of a batch: the first stage's errors, the critic's opinion of the decoder, and the critic's own loss.
 
     The critic's opinion weighs `critic_weight` times as much as the errors: by the norms of both gradients to the picture
-    (Esser et al. 2021, equation 7, takes them to the last layer), whatever the scale of what the critic says.
+    (Esser et al. 2021, equation 7, takes them to the last layer), whatever the scale of what the critic says. The norms are of
+    all processes' pictures together, so that several decide what one with the whole batch would.
 
     Each picture's latents are as noisy as chance says, up to `latent_noise`: a denoiser's are never quite right, and a decoder
     that saw only perfect ones paints what is wrong with them.
@@ -91,11 +92,20 @@ class Texture:
         texture = -functional_call(self.critic, still, (leaf_BCHW,)).float().mean()
         (of_error_BCHW,) = torch.autograd.grad(error, leaf_BCHW)
         (of_texture_BCHW,) = torch.autograd.grad(texture, leaf_BCHW)
-        weight = self.critic_weight * of_error_BCHW.norm() / of_texture_BCHW.norm().clamp(min=1e-12)
+        error_norm, texture_norm = common_norms(of_error_BCHW, of_texture_BCHW)
+        weight = self.critic_weight * error_norm / texture_norm.clamp(min=1e-12)
         critic = relu(1 - photograph.float()).mean() + relu(1 + drawn.float()).mean()
         value = (error + weight * texture).detach()
         loss = with_gradient(value, again_BCHW, of_error_BCHW + weight * of_texture_BCHW) + critic
         return {"loss": loss, **parts, "texture": texture.detach(), "critic": critic.detach()}
+
+
+def common_norms(*gradients: torch.Tensor) -> torch.Tensor:
+    """The norm of each, over the parts that all processes have of it. Called by all of them."""
+    squares = torch.stack([gradient.square().sum() for gradient in gradients])
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(squares)
+    return squares.sqrt()
 
 
 def with_gradient(value: torch.Tensor, of: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
