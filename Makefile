@@ -21,7 +21,7 @@ $(READY): setup.cfg constraints.txt
 	touch $@
 
 test: setup      ## the whole suite but the slow part, under 15 minutes on 2 cores
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest --durations 25 --durations-min 4
 
 test-slow: setup ## fuzzing and other tests that take minutes
 	$(PYTHON) -m pytest -m slow --timeout 3600
