@@ -1,8 +1,8 @@
 """Which variation a training set teaches: how alike recognisers find two pictures of a person that differ in one thing.
 
 Computed people stand for a plain portrait, and again with one group of nuisances as photographs have it: pose, expression,
-light, crop, camera. Where a recogniser of one training set finds them less alike than that of another, its set lacks that
-variation. The first recogniser is the yardstick.
+light, crop, camera. Where a recogniser of one training set finds them less alike than that of another, its set taught it less
+about that variation. The first recogniser is the yardstick.
 
     python benchmarks/nuisances.py computed=table2/parametric-500/fr/model.pt synthetic=table2/synthetic-500/fr/model.pt --keep
 """
@@ -61,8 +61,8 @@ def pictures(people: int) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.uint8
     kept = indices(GROUPS["age"] + GROUPS["grooming"])  # as these people usually look
     plain_PM[:, kept] = usual_PM[:, kept]
     drawn = {}
-    for k, (name, group) in enumerate([*((name, indices(prefixes)) for name, prefixes in GROUPS.items()), ("all", [])]):
-        vector_PM = wild_PM.copy() if name == "all" else plain_PM.copy()
+    for k, (name, prefixes) in enumerate({**GROUPS, "all": ("",)}.items()):
+        vector_PM, group = plain_PM.copy(), indices(prefixes)
         vector_PM[:, group] = wild_PM[:, group]
         drawn[name] = render(identity_PD, vector_PM, person_P + 1_000 * (k + 1)).image_NHWC
     return render(identity_PD, plain_PM, person_P).image_NHWC, drawn

@@ -7,7 +7,8 @@ side, a share of the cores each. One more recogniser sees the fewest real people
 it lacks is the autoencoder's part of the gap, the rest is the denoiser's.
 
 Everything is made by the public commands in a folder and goes on where it was stopped; a rendering of
-`render_embedded.py --long-run table2/synthetic` is used as it is.
+`render_embedded.py --long-run table2/synthetic` is used as it is. Pictures of other weights are not told from these: after
+a change of the generator begin another folder, or remove synthetic* and autoencoder* from this one.
 
     python benchmarks/table2.py --folder table2 --keep      # some two hours on two cores
 """
